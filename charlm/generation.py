@@ -1,0 +1,347 @@
+"""The stateful generator: text from a trained network, as fast as the machine allows.
+
+A `Generator` owns its state in the open instead of a stateful Keras layer: a call with a prompt starts from zero
+state, `more` goes on where the last call stopped, and `state` can be kept and put back.
+"""
+
+import html
+import time
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.loop import CHUNK, Loop, Memory, Sampling
+
+START = "\n"  # what an empty prompt stands for: the text begins on a new line
+
+
+class State(NamedTuple):
+    """Where a generator stands: put it back to go on from there again."""
+
+    memory: Memory
+    seeds: tuple  # one a row
+    written: np.ndarray  # (rows,) characters drawn since the prompt: the place in each row's random numbers
+    single: bool  # whether the prompt was one string rather than a list
+
+
+class Score(NamedTuple):
+    """How well a network expected a text, in nats."""
+
+    nats: float  # mean per character
+    losses: np.ndarray  # (characters - 1,): each character after the first, given all before it
+
+
+class Generator:
+    """Writes text with a network, character by character, and judges text with it."""
+
+    def __init__(self, model, vocabulary):
+        """Copy a model's weights; training it further does not change this generator.
+
+        Args:
+            model: from `build_model`, of any batch size.
+            vocabulary: the `Vocabulary` it was trained with.
+
+        Raises:
+            ValueError: the model's output and the vocabulary differ in size.
+        """
+        if model.output_shape[-1] != len(vocabulary):
+            raise ValueError(
+                f"The model writes {model.output_shape[-1]} characters and the vocabulary has {len(vocabulary)}: "
+                "they do not belong together. Use the vocabulary from the model's run folder."
+            )
+        self.vocabulary = vocabulary
+        self._loop = Loop(model)
+        self.reset()
+
+    def generate(
+        self,
+        prompt="",
+        length=500,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        stop=None,
+        seed=None,
+        include_prompt=True,
+        unknown="error",
+        verbose=False,
+    ):
+        """Write text that continues a prompt, from zero state.
+
+        Args:
+            prompt: text to continue, or a list for one row each. Empty: as after a line break.
+            length: characters to write, at least 0.
+            temperature: 1 draws as the network predicts, below 1 prefers the likely, 0 takes only the likeliest;
+                a number, or a list with one for each row.
+            top_k: draw only among the k likeliest characters, at least 1; number, list or None for all.
+            top_p: draw only among the likeliest that together reach this probability, above 0 to 1; likewise.
+            stop: text, or list of texts, after which a row ends.
+            seed: whole number at least 0 that repeats the draws; row r uses seed + r; or a list with one for each row.
+            include_prompt: whether the result begins with the prompt.
+            unknown: for prompt characters outside the vocabulary: "error", "drop" or "replace", as in
+                `Vocabulary.encode`.
+            verbose: whether to print the characters written per second.
+
+        Returns:
+            A string, or a list of them where prompt, temperature, top_k, top_p or seed is a list.
+
+        Raises:
+            ValueError: an argument outside the limits above, lists of different lengths, or unknown characters.
+        """
+        settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "stop": stop}
+        pieces = self._begin(prompt, length, seed, include_prompt, unknown, **settings)
+        return self._join(pieces, verbose)
+
+    def stream(self, prompt="", length=500, seed=None, include_prompt=True, unknown="error", **settings):
+        """Write text as `generate` does, and yield it in pieces as it is made.
+
+        The arguments are those of `generate`. A row that has stopped yields empty pieces.
+        """
+        pieces = self._begin(prompt, length, seed, include_prompt, unknown, **settings)
+        return (_shape(texts, self._state.single) for texts in pieces)
+
+    def more(self, length=500, temperature=1.0, top_k=None, top_p=None, stop=None, verbose=False):
+        """Go on where the last call stopped, with its rows and random numbers.
+
+        The arguments are those of `generate`. `generate(n)` and then `more(m)` write what `generate(n + m)` does.
+
+        Raises:
+            ValueError: an argument outside its limits, or nothing to go on from.
+        """
+        if self._state is None:
+            raise ValueError("There is nothing to go on from yet: call generate first, or set state.")
+        rows = len(self._state.seeds)
+        sampling = self._sampling(rows, temperature, top_k, top_p)
+        return self._join(self._write(_length(length), sampling, _stops(stop)), verbose)
+
+    def score(self, text, unknown="error"):
+        """Judge a text: the loss of each of its characters, with carried state. The generator's state stays.
+
+        Args:
+            text: at least two characters.
+            unknown: as in `generate`.
+
+        Returns:
+            A `Score` in nats.
+
+        Raises:
+            ValueError: fewer than two characters, or unknown ones.
+        """
+        ids = self.vocabulary.encode(text, unknown)
+        if len(ids) < 2:
+            raise ValueError(f"A score needs at least 2 characters, one to predict from; the text has {len(ids)}.")
+        losses = self._loop.read(self._loop.start(1), [ids])[1][0][1:]
+        return Score(float(losses.mean(dtype=np.float64)), losses)
+
+    def compare(self, prompt="", temperatures=(0.2, 0.5, 0.8, 1.0, 1.2), length=200, seed=0, **settings):
+        """Write one sample for each temperature, from the same prompt and random numbers.
+
+        Args:
+            prompt: text to continue.
+            temperatures: one for each sample.
+            length: characters of each sample.
+            seed: as in `generate`, the same for every sample.
+            **settings: top_k, top_p, stop and unknown, as in `generate`.
+
+        Returns:
+            A `Comparison`, which shows as a table in a notebook and as text in a terminal.
+        """
+        rows = len(temperatures)
+        texts = self.generate([prompt] * rows, length, list(temperatures), seed=[seed] * rows, **settings)
+        return Comparison(tuple(temperatures), tuple(texts))
+
+    def reset(self):
+        """Forget the last call."""
+        self._state = None
+
+    @property
+    def state(self):
+        """Where the generator stands, or None before the first call: keep it, and set it to go on from there."""
+        return self._state
+
+    @state.setter
+    def state(self, state):
+        if state is not None and state.memory.logits.shape[-1] != len(self.vocabulary):
+            raise ValueError(
+                f"The state is of a vocabulary of {state.memory.logits.shape[-1]} characters, this one has "
+                f"{len(self.vocabulary)}. Set a state that this generator gave."
+            )
+        self._state = state
+
+    def _begin(
+        self, prompt, length, seed, include_prompt, unknown, temperature=1.0, top_k=None, top_p=None, stop=None
+    ):
+        """Check everything at once, read the prompts, and return the iterator of pieces."""
+        given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        rows = _count_rows(given)
+        single = not any(isinstance(value, (list, tuple)) for value in given.values())
+        sampling = self._sampling(rows, temperature, top_k, top_p)
+        length, stops, seeds = _length(length), _stops(stop), _seeds(seed, rows)
+        prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt] * rows
+        ids = [self._read_prompt(text, unknown) for text in prompts]
+        memory, _ = self._loop.read(self._loop.start(rows), ids)
+        self._state = State(memory, seeds, np.zeros(rows, np.int64), single)
+        return self._pieces(prompts if include_prompt else None, length, sampling, stops)
+
+    def _pieces(self, prompts, length, sampling, stops):
+        if prompts is not None:
+            yield prompts
+        yield from self._write(length, sampling, stops)
+
+    def _join(self, chunks, verbose):
+        """Join each row's pieces; with `verbose`, say how fast they came."""
+        began, texts = time.perf_counter(), [""] * len(self._state.seeds)
+        for pieces in chunks:
+            texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+        if verbose:
+            total, seconds = sum(map(len, texts)), time.perf_counter() - began
+            print(f"{total:,} characters in {seconds:.2f} s: {total / seconds:,.0f} characters/s")
+        return _shape(texts, self._state.single)
+
+    def _read_prompt(self, text, unknown):
+        if not isinstance(text, str):
+            raise ValueError(f"The prompt is {text!r}; give a string, or a list of strings.")
+        ids = self.vocabulary.encode(text, unknown)
+        if len(ids) == 0 and START not in self.vocabulary:
+            raise ValueError("An empty prompt begins after a line break, which this vocabulary lacks; give a prompt.")
+        return ids if len(ids) else self.vocabulary.encode(START)
+
+    def _sampling(self, rows, temperature, top_k, top_p):
+        """Check the sampling arguments and spread them over the rows."""
+        vocab_size = len(self.vocabulary)
+        temperatures = _spread("temperature", temperature, rows)
+        ks = _spread("top_k", vocab_size if top_k is None else top_k, rows)
+        ps = _spread("top_p", 1.0 if top_p is None else top_p, rows)
+        _require("temperature", temperatures, lambda t: np.isfinite(t) & (t >= 0), "a finite number, at least 0")
+        _require("top_k", ks, lambda k: (k >= 1) & (k == np.floor(k)), "a whole number, at least 1, or None")
+        _require("top_p", ps, lambda p: (p > 0) & (p <= 1), "above 0 and at most 1, or None")
+        if ks.max() > vocab_size:
+            warnings.warn(f"top_k {ks.max():g} is above the vocabulary's {vocab_size} characters: all of them count.")
+        ks = np.minimum(ks, vocab_size)
+        return Sampling(temperatures.astype(np.float32), ks.astype(np.int32), ps.astype(np.float32))
+
+    def _write(self, length, sampling, stops):
+        """Yield a list of pieces, one a row, until `length` characters are written or every row has stopped."""
+        rows = len(self._state.seeds)
+        tails, longest_stop = [""] * rows, max(map(len, stops), default=1)
+        going = np.ones(rows, bool)
+        while length > 0 and going.any():
+            counts = np.where(going, min(length, CHUNK), 0).astype(np.int32)
+            length -= CHUNK
+            pieces, counts_kept = self._write_chunk(counts, sampling, stops, tails)
+            going &= counts_kept == counts
+            for row, piece in enumerate(pieces):
+                tails[row] = (tails[row] + piece)[-longest_stop:]
+                going[row] &= not any(tails[row].endswith(stop) for stop in stops)
+            yield pieces
+
+    def _write_chunk(self, counts, sampling, stops, tails):
+        """Write up to `CHUNK` characters a row; where a stop text ends earlier, only up to there."""
+        memory, seeds, written, single = self._state
+        uniforms = np.stack([draw_uniforms(seed, start, CHUNK) for seed, start in zip(seeds, written, strict=True)])
+        after, ids = self._loop.write(memory, counts, uniforms, sampling)
+        texts = [self.vocabulary.decode(row[:count]) for row, count in zip(ids, counts, strict=True)]
+        kept = np.array([_end_of_stop(t, text, stops) for t, text in zip(tails, texts, strict=True)], np.int32)
+        if (kept < counts).any():  # the state must be that of the stop's last character: run the chunk again, shorter
+            after, _ = self._loop.write(memory, kept, uniforms, sampling)
+        self._state = State(after, seeds, written + kept, single)
+        return [text[:count] for text, count in zip(texts, kept, strict=True)], kept
+
+
+class Comparison(NamedTuple):
+    """Samples side by side, one for each temperature."""
+
+    temperatures: tuple
+    texts: tuple
+
+    def __str__(self):
+        return "\n\n".join(f"--- temperature {t:g} ---\n{x}" for t, x in zip(*self, strict=True))
+
+    __repr__ = __str__
+
+    def _repr_html_(self):
+        cell = '<td style="text-align:left;vertical-align:top"><pre style="white-space:pre-wrap">{}</pre></td>'
+        head = "".join(f'<th style="text-align:left">temperature {t:g}</th>' for t in self.temperatures)
+        body = "".join(cell.format(html.escape(text)) for text in self.texts)
+        return f"<table><tr>{head}</tr><tr>{body}</tr></table>"
+
+
+def generate_text(model, vocabulary, prompt="", length=500, **settings):
+    """Write text in one call; the arguments are those of `Generator.generate`."""
+    return Generator(model, vocabulary).generate(prompt, length, **settings)
+
+
+def draw_uniforms(seed, start, count):
+    """Return random numbers `start` to `start + count` of a seed's endless sequence.
+
+    Any stretch can be drawn alone, so a text does not depend on the pieces in which it was written.
+
+    Returns:
+        (count,) float32 in [0, 1).
+    """
+    first, last = start // CHUNK, (start + count - 1) // CHUNK
+    blocks = [
+        np.random.Generator(np.random.Philox(key=seed, counter=[0, block, 0, 0])).random(CHUNK, np.float32)
+        for block in range(int(first), int(last) + 1)
+    ]
+    return np.concatenate(blocks)[start - first * CHUNK :][:count]
+
+
+def _shape(texts, single):
+    return texts[0] if single else texts
+
+
+def _end_of_stop(tail, text, stops):
+    """Count the characters of `text` up to the end of the first stop text, which may begin in `tail`."""
+    ends = []
+    for stop in stops:
+        overlap = tail[len(tail) - min(len(tail), len(stop) - 1) :]
+        place = (overlap + text).find(stop)
+        if place >= 0:
+            ends.append(place + len(stop) - len(overlap))
+    return min(ends, default=len(text))
+
+
+def _count_rows(given):
+    lengths = {name: len(value) for name, value in given.items() if isinstance(value, (list, tuple))}
+    if len(set(lengths.values())) > 1 or 0 in lengths.values():
+        named = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise ValueError(f"Lists must have one entry for each row, at least one, but have: {named}.")
+    return next(iter(lengths.values()), 1)
+
+
+def _spread(name, value, rows):
+    values = np.asarray(value, np.float64)
+    if values.ndim > 1 or (values.ndim == 1 and len(values) != rows):
+        raise ValueError(f"{name} has {values.size} entries for {rows} rows; give one number, or one for each row.")
+    return np.broadcast_to(values, (rows,))
+
+
+def _require(name, values, holds, limits):
+    wrong = values[~holds(values)]
+    if wrong.size:
+        raise ValueError(f"{name} is {wrong[0]:g}; it must be {limits}.")
+
+
+def _length(length):
+    if isinstance(length, bool) or length != int(length) or length < 0:
+        raise ValueError(f"length is {length}; it must be a whole number of characters, at least 0.")
+    return int(length)
+
+
+def _stops(stop):
+    stops = [] if stop is None else [stop] if isinstance(stop, str) else list(stop)
+    if not all(isinstance(text, str) and text for text in stops):
+        raise ValueError(f"stop is {stop!r}; it must be a text of at least one character, a list of them, or None.")
+    return stops
+
+
+def _seeds(seed, rows):
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1)[0])
+    seeds = tuple(seed) if isinstance(seed, (list, tuple)) else tuple(seed + row for row in range(rows))
+    for value in seeds:
+        if value != int(value) or value < 0:
+            raise ValueError(f"seed is {value}; it must be a whole number, at least 0.")
+    return tuple(map(int, seeds))

@@ -1,0 +1,153 @@
+"""The network: Embedding → recurrent layers → Dense, a plain Keras model with a logit for every character."""
+
+import keras
+
+LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+FINAL_RATE = 0.01  # where a cosine schedule ends, as a share of the learning rate
+
+
+def build_model(
+    vocab_size, cell="gru", units=1024, layers=1, embedding_dim=256, dropout=0.0, batch_size=None, stateful=False
+):
+    """Build a network that predicts the next character at every step.
+
+    Inputs are (batch, time) ids, outputs (batch, time, vocab_size) logits. The defaults are those of TensorFlow's
+    text generation tutorial and keep to what cuDNN can run on a GPU.
+
+    Args:
+        vocab_size: number of distinct characters, V.
+        cell: recurrent layer: "gru", "lstm" or "rnn" (tanh).
+        units: width of each recurrent layer.
+        layers: number of recurrent layers.
+        embedding_dim: width of a character's vector.
+        dropout: share of each recurrent layer's outputs dropped while training, 0 to below 1.
+        batch_size: rows of every batch, where it is fixed.
+        stateful: whether state carries over from batch to batch; needs `batch_size`.
+
+    Returns:
+        A `keras.Sequential` with its weights built; `compile_model` makes it ready to train.
+
+    Raises:
+        ValueError: an unknown cell, a size below 1, dropout outside [0, 1), or stateful without a batch size.
+    """
+    sizes = {"vocab_size": vocab_size, "units": units, "layers": layers, "embedding_dim": embedding_dim}
+    _check_arguments(cell, dropout, batch_size, stateful, **sizes)
+    stack = [keras.layers.Embedding(vocab_size, embedding_dim, name="embedding")]
+    for number in range(1, layers + 1):
+        suffix = "" if layers == 1 else f"_{number}"
+        stack.append(LAYERS[cell](units, return_sequences=True, stateful=stateful, name=cell + suffix))
+        if dropout:
+            stack.append(keras.layers.Dropout(dropout, name="dropout" + suffix))
+    stack.append(keras.layers.Dense(vocab_size, name="logits"))
+    inputs = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="characters")
+    return keras.Sequential([inputs, *stack], name=f"char_{cell}")
+
+
+def compile_model(model, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.0, decay_steps=None, warmup_steps=100):
+    """Make a model ready for `fit`: sparse cross-entropy from logits, in nats, and Adam.
+
+    Args:
+        model: from `build_model`.
+        learning_rate: the highest rate of the run.
+        clip_norm: the gradient, all weights together, is scaled down to this norm where it is longer.
+        weight_decay: decoupled weight decay (AdamW) per step, as a share of the learning rate; 0 for none.
+        decay_steps: batches over which the rate falls by a cosine to 1 % of itself; None keeps it constant.
+        warmup_steps: batches over which the rate first rises from 0, where `decay_steps` is set; a tenth of them at
+            most.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: a rate, norm or number of steps that is not above 0.
+    """
+    for name, value in (("learning_rate", learning_rate), ("clip_norm", clip_norm), ("decay_steps", decay_steps)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} is {value}; it must be above 0.")
+    rate = learning_rate
+    if decay_steps is not None:
+        warmup_steps = max(1, min(warmup_steps, decay_steps // 10))
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, decay_steps - warmup_steps), FINAL_RATE, warmup_target=learning_rate, warmup_steps=warmup_steps
+        )
+    optimizer = keras.optimizers.Adam(rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+def with_batch_size(model, batch_size, stateful=None):
+    """Build the same network, with a copy of the same weights, for another batch size.
+
+    Args:
+        model: from `build_model`.
+        batch_size: rows of every batch, None for any.
+        stateful: as in `build_model`; None keeps the model's own.
+
+    Returns:
+        A new model, not compiled; its states are zero.
+    """
+    arguments = build_arguments(model)
+    stateful = arguments["stateful"] if stateful is None else stateful
+    copy = build_model(**{**arguments, "batch_size": batch_size, "stateful": stateful})
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def build_arguments(model):
+    """Read from a model the arguments with which `build_model` makes it again."""
+    recurrent = recurrent_layers(model)
+    dropouts = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    embedding = model.get_layer("embedding")
+    return {
+        "vocab_size": embedding.input_dim,
+        "cell": next(name for name, kind in LAYERS.items() if isinstance(recurrent[0], kind)),
+        "units": recurrent[0].units,
+        "layers": len(recurrent),
+        "embedding_dim": embedding.output_dim,
+        "dropout": dropouts[0] if dropouts else 0.0,
+        "batch_size": model.input_shape[0],
+        "stateful": recurrent[0].stateful,
+    }
+
+
+def compile_arguments(model):
+    """Read from a compiled model the arguments of `compile_model`; None for another kind of optimizer."""
+    optimizer = model.optimizer
+    if type(optimizer) is not keras.optimizers.Adam:
+        return None
+    config = optimizer.get_config()
+    rate, schedule = config["learning_rate"], {}
+    if isinstance(rate, dict):
+        if rate["class_name"] != "CosineDecay":
+            return None
+        schedule = {
+            "decay_steps": rate["config"]["decay_steps"] + rate["config"]["warmup_steps"],
+            "warmup_steps": rate["config"]["warmup_steps"],
+        }
+        rate = rate["config"]["warmup_target"]
+    arguments = {"learning_rate": float(rate), "clip_norm": config["global_clipnorm"]}
+    return {**arguments, "weight_decay": config["weight_decay"] or 0.0, **schedule}
+
+
+def recurrent_layers(model):
+    """List a model's recurrent layers, first to last."""
+    return [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
+
+
+def reset_states(model):
+    """Set the carried state of every stateful layer to zero."""
+    for layer in recurrent_layers(model):
+        if layer.stateful:
+            layer.reset_state()
+
+
+def _check_arguments(cell, dropout, batch_size, stateful, **sizes):
+    if cell not in LAYERS:
+        raise ValueError(f"cell={cell!r} is not known; choose one of {', '.join(LAYERS)}.")
+    for name, value in {**sizes, "batch_size": batch_size}.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}; it must be at least 1.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout is {dropout}; it is a share of outputs, at least 0 and below 1.")
+    if stateful and batch_size is None:
+        raise ValueError("stateful=True carries one state per row and so needs a batch_size; give one.")

@@ -1,0 +1,340 @@
+"""The run folder: all that a trained model needs, nothing that runs code, and never a half-written file.
+
+    runs/<name>/run.json                                 vocabulary, network, optimizer, corpus, versions
+    runs/<name>/checkpoints/<epoch>-<val loss>.weights.h5    best and last, each with its optimizer state
+    runs/<name>/history.csv                              a line for each epoch
+    runs/<name>/samples.txt                              what the network wrote after each epoch
+
+The callbacks here are for `model.fit(train, validation_data=..., callbacks=run.callbacks())`.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import platform
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from charlm import pipelines
+from charlm.generation import Generator
+from charlm.models import (
+    build_arguments,
+    build_model,
+    compile_arguments,
+    compile_model,
+    recurrent_layers,
+    reset_states,
+)
+from charlm.vocabulary import Vocabulary
+
+CHECKPOINT = "{epoch:04d}-{val_loss:.4f}.weights.h5"
+CHECKPOINT_PATTERN = re.compile(r"(\d+)-(\d+\.\d+)\.weights\.h5")
+UNFINISHED = "unfinished-"  # begins the name of a file that is being written
+SAMPLED_CHARACTERS = 300
+
+
+class Checkpoint(NamedTuple):
+    """The weights after an epoch."""
+
+    path: Path
+    epoch: int  # finished epochs
+    val_loss: float  # nats, to four decimals
+
+
+class Run:
+    """A training run and its folder; make one with `Run.create` or `Run.load`."""
+
+    def __init__(self, path, settings):
+        self.path = Path(path)
+        self.settings = settings
+        self.vocabulary = Vocabulary.from_json(settings["vocabulary"])
+
+    @classmethod
+    def create(cls, path, model, vocabulary, corpus=None, data=None):
+        """Begin a run: make its folder and write `run.json`.
+
+        Args:
+            path: the folder; where it is taken, a number is added, so that no run overwrites another.
+            model: from `build_model`, compiled.
+            vocabulary: the `Vocabulary` of the text.
+            corpus: from `load_corpus`; its name and sha256 are noted.
+            data: how the text was split and fed, to be noted: a dictionary of names and numbers.
+
+        Returns:
+            The `Run`.
+
+        Raises:
+            ValueError: model and vocabulary differ in size.
+        """
+        arguments = build_arguments(model)
+        _check_vocabulary(len(vocabulary), arguments["vocab_size"], path)
+        settings = {
+            "vocabulary": vocabulary.to_json(),
+            "model": arguments,
+            "training": compile_arguments(model),
+            "corpus": corpus and {"name": corpus.name, "sha256": corpus.sha256, "standin": corpus.is_standin},
+            "data": data,
+            "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        }
+        path = _make_folder(Path(path))
+        (path / "checkpoints").mkdir()
+        _write(path / "run.json", json.dumps(settings, indent=2))
+        return cls(path, settings)
+
+    @classmethod
+    def load(cls, path):
+        """Open the folder of a run.
+
+        Raises:
+            FileNotFoundError: no such folder, or no `run.json` in it.
+            ValueError: `run.json` is damaged, or its vocabulary is not its network's.
+        """
+        file = Path(path) / "run.json"
+        if not file.is_file():
+            raise FileNotFoundError(f"{file.absolute()} is missing. Give the folder of a run, as Run.create made it.")
+        try:
+            settings = json.loads(file.read_text(encoding="utf-8"))
+            run = cls(path, settings)
+            vocab_size = settings["model"]["vocab_size"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{file} is damaged ({error!r}). Take it from a copy, or train again.") from error
+        _check_vocabulary(len(run.vocabulary), vocab_size, path)
+        return run
+
+    def model(self, batch_size=1, stateful=False, checkpoint="best"):
+        """Build the network with the weights of a checkpoint.
+
+        Args:
+            batch_size: rows of every batch, None for any; independent of the one in training.
+            stateful: whether state carries over from batch to batch.
+            checkpoint: "best" by validation loss, or "last".
+
+        Returns:
+            A model, not compiled.
+
+        Raises:
+            FileNotFoundError: no epoch was finished.
+            ValueError: the checkpoint is damaged or of another network, or `checkpoint` is neither.
+        """
+        arguments = {**self.settings["model"], "batch_size": batch_size, "stateful": stateful}
+        model = _rebuild(build_model, arguments, self.path)
+        _load_weights(model, self._choose(checkpoint))
+        return model
+
+    def generator(self, checkpoint="best"):
+        """Make a `Generator` from a checkpoint; arguments and errors as for `model`."""
+        return Generator(self.model(checkpoint=checkpoint), self.vocabulary)
+
+    def checkpoints(self):
+        """List the checkpoints in the folder, first epoch first."""
+        matches = [(p, CHECKPOINT_PATTERN.fullmatch(p.name)) for p in (self.path / "checkpoints").glob("*.weights.h5")]
+        found = [Checkpoint(path, int(match[1]), float(match[2])) for path, match in matches if match]
+        return sorted(found, key=lambda checkpoint: checkpoint.epoch)
+
+    def history(self):
+        """Read `history.csv`: a list with a dictionary of numbers for each epoch."""
+        file = self.path / "history.csv"
+        if not file.exists():
+            return []
+        with file.open(newline="", encoding="utf-8") as lines:
+            return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+
+    def callbacks(self, prompt="\n", verbose=True):
+        """List the callbacks that a run needs: carried state, checkpoints and history, stop on NaN, samples.
+
+        Args:
+            prompt: what each epoch's sample goes on from.
+            verbose: whether samples are printed as well as written to `samples.txt`.
+        """
+        return [CarriedState(), checkpoints(self), keras.callbacks.TerminateOnNaN(), Samples(self, prompt, verbose)]
+
+    def record(self, row):
+        """Write an epoch's numbers to `history.csv`; later epochs, left by a run that was cut off, go."""
+        rows = [earlier for earlier in self.history() if earlier["epoch"] < row["epoch"]] + [row]
+        lines = io.StringIO()
+        writer = csv.DictWriter(lines, list(row), extrasaction="ignore", restval=math.nan)
+        writer.writeheader()
+        writer.writerows(rows)
+        _write(self.path / "history.csv", lines.getvalue())
+
+    def __repr__(self):
+        kept = ", ".join(f"epoch {c.epoch} ({c.val_loss:.4f} nats)" for c in self.checkpoints()) or "no epoch finished"
+        return f"Run({self.path.as_posix()!r}: {kept})"
+
+    def _choose(self, checkpoint):
+        if checkpoint not in ("best", "last"):
+            raise ValueError(f"checkpoint={checkpoint!r}; choose 'best' or 'last'.")
+        found = self.checkpoints()
+        if not found:
+            raise FileNotFoundError(f"{self.path / 'checkpoints'} holds no weights: no epoch was finished. Train first.")
+        return found[-1] if checkpoint == "last" else min(found, key=lambda c: c.val_loss)
+
+
+def checkpoints(run):
+    """Return the `ModelCheckpoint` of a run: weights and optimizer state after each epoch, best and last kept.
+
+    The file's name holds the epoch and the validation loss. Each epoch's line goes into `history.csv` with it.
+    """
+    return RunCheckpoint(run)
+
+
+def resume(run):
+    """Take up a run after its last finished epoch, as if it had never stopped.
+
+    Weights, optimizer, learning rate schedule, dropout and the order of `windows` go on where they were. Build the
+    same datasets and call `model.fit(..., initial_epoch=epoch, callbacks=run.callbacks())`.
+
+    Args:
+        run: a `Run`, or the path of its folder.
+
+    Returns:
+        `(model, epoch)`: the compiled model, and how many epochs are finished.
+
+    Raises:
+        FileNotFoundError: no epoch was finished.
+        ValueError: a damaged folder, or a run that was not compiled by `compile_model`.
+    """
+    run = run if isinstance(run, Run) else Run.load(run)
+    if run.settings["training"] is None:
+        raise ValueError(f"{run.path} does not know its optimizer. Use compile_model for runs that are to be resumed.")
+    last = run._choose("last")
+    for leftover in run.path.rglob(UNFINISHED + "*"):
+        leftover.unlink()
+    model = _rebuild(build_model, run.settings["model"], run.path)
+    _rebuild(compile_model, {"model": model, **run.settings["training"]}, run.path)
+    model.optimizer.build(model.trainable_variables)
+    _load_weights(model, last)
+    return model, last.epoch
+
+
+class CarriedState(keras.callbacks.Callback):
+    """Sets carried state to zero at each epoch's start, and keeps validation from touching it.
+
+    It also ties what is random in an epoch, dropout and the order of `windows`, to the epoch's number.
+    """
+
+    def on_epoch_begin(self, epoch, logs=None):
+        reset_states(self.model)
+        pipelines.set_epoch(epoch)
+        seeds = [v for v in self.model.non_trainable_variables if "seed_generator" in v.path]
+        for number, seed in enumerate(seeds):
+            seed.assign([epoch * len(seeds) + number, 0])
+
+    def on_train_end(self, logs=None):
+        pipelines.set_epoch(None)
+
+    def on_test_begin(self, logs=None):
+        self._kept = [state.numpy() for state in _states(self.model)]
+        reset_states(self.model)
+
+    def on_test_end(self, logs=None):
+        for state, value in zip(_states(self.model), self._kept, strict=True):
+            state.assign(value)
+
+
+class RunCheckpoint(keras.callbacks.ModelCheckpoint):
+    """Writes each epoch to the run folder; the weights last, so that their file says the epoch is complete."""
+
+    def __init__(self, run):
+        super().__init__(str(run.path / "checkpoints" / CHECKPOINT), monitor="val_loss", save_weights_only=True)
+        self.run = run
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):
+        if "val_loss" not in (logs or {}):
+            raise ValueError("A checkpoint's name holds val_loss, which fit did not give: pass it validation_data.")
+        if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
+            return  # a network that is lost is no checkpoint
+        finished = epoch + 1
+        row = {"epoch": finished, **logs, "seconds": round(time.perf_counter() - self._began, 1)}
+        self.run.record(row)
+        path = Path(self.filepath.format(epoch=finished, val_loss=logs["val_loss"]))
+        unfinished = path.with_name(UNFINISHED + path.name)
+        self.model.save_weights(unfinished, overwrite=True)
+        _replace(unfinished, path)
+        self._keep_best_and_last()
+
+    def _keep_best_and_last(self):
+        kept = {self.run._choose("best"), self.run._choose("last")}
+        for checkpoint in self.run.checkpoints():
+            if checkpoint not in kept:
+                checkpoint.path.unlink()
+
+
+class Samples(keras.callbacks.Callback):
+    """Writes a sample after each epoch to `samples.txt`, always from the same random numbers."""
+
+    def __init__(self, run, prompt="\n", verbose=True):
+        super().__init__()
+        self.run, self.prompt, self.verbose = run, prompt, verbose
+
+    def on_epoch_end(self, epoch, logs=None):
+        text = Generator(self.model, self.run.vocabulary).generate(self.prompt, SAMPLED_CHARACTERS, seed=0)
+        file = self.run.path / "samples.txt"
+        earlier = file.read_text(encoding="utf-8") if file.exists() else ""
+        _write(file, f"{earlier}--- after epoch {epoch + 1} ---\n{text}\n\n")
+        if self.verbose:
+            print(f"\n{text.strip()}\n")
+
+
+def _states(model):
+    return [state for layer in recurrent_layers(model) if layer.stateful for state in tf.nest.flatten(layer.states)]
+
+
+def _check_vocabulary(characters, vocab_size, path):
+    if characters != vocab_size:
+        raise ValueError(
+            f"{path}: the vocabulary has {characters} characters and the network {vocab_size}: they do not belong "
+            "together. A run keeps its vocabulary in run.json; use that one."
+        )
+
+
+def _rebuild(function, arguments, path):
+    try:
+        return function(**arguments)
+    except TypeError as error:
+        raise ValueError(f"{path}/run.json does not fit this version of charlm: {error}.") from error
+
+
+def _load_weights(model, checkpoint):
+    try:
+        model.load_weights(checkpoint.path)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"{checkpoint.path} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
+            "Take the folder from a copy, use the other checkpoint, or train again."
+        ) from error
+
+
+def _make_folder(path):
+    """Make a folder, under the first free name of path, path-2, path-3, …"""
+    number, free = 1, path
+    while True:
+        try:
+            free.mkdir(parents=True)
+            return free
+        except FileExistsError:
+            number += 1
+            free = path.with_name(f"{path.name}-{number}")
+
+
+def _write(path, text):
+    unfinished = path.with_name(UNFINISHED + path.name)
+    unfinished.write_text(text, encoding="utf-8", newline="")
+    _replace(unfinished, path)
+
+
+def _replace(unfinished, path):
+    """Put a finished file in its place in one move, after its bytes have reached the disk."""
+    with unfinished.open("rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)

@@ -1,0 +1,138 @@
+"""Characters to ids and back: a vocabulary is the sorted distinct characters of a text."""
+
+import numpy as np
+
+CHUNK = 1 << 20  # characters encoded at a time, so that the four bytes of a code point are never held for a whole text
+UNKNOWN_SHOWN = 10  # an error names this many unknown characters at most
+
+
+class Vocabulary:
+    """The characters a model knows, sorted by code point; a character's id is its place in that order."""
+
+    def __init__(self, characters):
+        """Build a vocabulary from its characters.
+
+        Args:
+            characters: string of distinct characters; sorted here.
+
+        Raises:
+            ValueError: no characters, or one of them twice.
+        """
+        ordered = "".join(sorted(characters))
+        if not ordered:
+            raise ValueError("A vocabulary needs at least one character and got none: give it a text.")
+        if len(set(ordered)) != len(ordered):
+            twice = sorted({c for c in ordered if ordered.count(c) > 1})
+            raise ValueError(f"{twice!r} occur more than once; use Vocabulary.from_text for a text.")
+        self.characters = ordered
+        self.dtype = np.min_scalar_type(len(ordered) - 1)
+        self._table = self._lookup_table()
+
+    @classmethod
+    def from_text(cls, text):
+        """Collect the distinct characters of `text`.
+
+        Raises:
+            ValueError: `text` is empty.
+        """
+        present = np.zeros(0x110000, bool)
+        for codes in _code_points(text):
+            present[codes] = True
+        return cls("".join(map(chr, np.flatnonzero(present))))
+
+    def encode(self, text, unknown="error", replacement=" "):
+        """Turn characters into ids.
+
+        Args:
+            text: string.
+            unknown: what to do with a character outside the vocabulary: "error", "drop" it, or "replace" it.
+            replacement: the character of the vocabulary that stands for unknown ones under "replace".
+
+        Returns:
+            (characters,) ids in the smallest unsigned type: uint8 up to 256 characters, then uint16, uint32.
+
+        Raises:
+            ValueError: unknown characters (each named with its first position), or a wrong `unknown`.
+        """
+        if unknown not in ("error", "drop", "replace"):
+            raise ValueError(f"unknown={unknown!r}; choose 'error', 'drop' or 'replace'.")
+        ids = np.empty(len(text), self.dtype)
+        strangers = []
+        for start, codes in zip(range(0, len(text), CHUNK), _code_points(text), strict=True):
+            found = self._table.take(codes, mode="clip")
+            if found.max() == len(self):
+                strangers.append(start + np.flatnonzero(found == len(self)))
+            ids[start : start + len(codes)] = found  # an unknown one may wrap here; it is mended below
+        return self._mend(text, ids, np.concatenate(strangers), unknown, replacement) if strangers else ids
+
+    def decode(self, ids):
+        """Turn ids, of any shape, into one string.
+
+        Raises:
+            ValueError: an id is negative or not below the number of characters.
+        """
+        flat = np.asarray(ids).ravel()
+        if flat.size and not (0 <= flat.min() and flat.max() < len(self)):
+            raise ValueError(f"ids run from {flat.min()} to {flat.max()}, the vocabulary from 0 to {len(self) - 1}.")
+        codes = np.array([ord(c) for c in self.characters], "<u4")
+        return codes[flat.astype(np.intp)].tobytes().decode("utf-32-le", "surrogatepass")
+
+    def to_json(self):
+        """Return what `from_json` needs, as types that JSON has."""
+        return {"characters": self.characters}
+
+    @classmethod
+    def from_json(cls, data):
+        """Rebuild a vocabulary from `to_json`'s output."""
+        return cls(data["characters"])
+
+    def __len__(self):
+        return len(self.characters)
+
+    def __contains__(self, character):
+        return len(character) == 1 and character in self.characters
+
+    def __eq__(self, other):
+        return isinstance(other, Vocabulary) and self.characters == other.characters
+
+    def __hash__(self):
+        return hash(self.characters)
+
+    def __repr__(self):
+        shown = self.characters if len(self) <= 100 else self.characters[:100] + "…"
+        return f"Vocabulary({len(self)} characters: {shown!r})"
+
+    def _lookup_table(self):
+        """Code point to id; `len(self)` marks the unknown, and the last entry catches all that lie beyond."""
+        codes = np.array([ord(c) for c in self.characters])
+        table = np.full(codes[-1] + 2, len(self), np.int32)
+        table[codes] = np.arange(len(self))
+        return table
+
+    def _mend(self, text, ids, positions, unknown, replacement):
+        if unknown == "drop":
+            return np.delete(ids, positions)
+        if unknown == "replace":
+            if replacement not in self:
+                raise ValueError(f"replacement={replacement!r} is not in the vocabulary itself; choose one that is.")
+            ids[positions] = self.characters.index(replacement)
+            return ids
+        raise ValueError(_name_unknown(text, positions))
+
+
+def _code_points(text):
+    """Yield the code points of `text`, `CHUNK` characters at a time."""
+    for start in range(0, len(text), CHUNK):
+        yield np.frombuffer(text[start : start + CHUNK].encode("utf-32-le", "surrogatepass"), "<u4")
+
+
+def _name_unknown(text, positions):
+    first = {}
+    for position in positions.tolist():
+        first.setdefault(text[position], position)
+    named = [f"{c!r} (position {p:,})" for c, p in list(first.items())[:UNKNOWN_SHOWN]]
+    more = f" and {len(first) - UNKNOWN_SHOWN:,} more" if len(first) > UNKNOWN_SHOWN else ""
+    return (
+        f"Not in the vocabulary: {', '.join(named)}{more}. "
+        "Pass unknown='drop' to leave such characters out, or unknown='replace' to write another in their place."
+    )

@@ -1,0 +1,40 @@
+"""Shared by all tests: a small text, a small network, and no network connection."""
+
+import os
+
+os.environ["CHARLM_OFFLINE"] = "1"
+os.environ.setdefault("CHARLM_PROFILE", "fast")
+
+import numpy as np
+import pytest
+
+import charlm
+
+TEXT = "the quick brown fox jumps over the lazy dog,\nand the dog only sighs: “oh, again?”\n"
+
+
+@pytest.fixture(scope="session")
+def vocabulary():
+    return charlm.Vocabulary.from_text(TEXT)
+
+
+@pytest.fixture(scope="session")
+def ids(vocabulary):
+    """About 2,000 characters of text with some order in it and some chance."""
+    words = TEXT.split()
+    order = np.random.default_rng(0).integers(len(words), size=400)
+    return vocabulary.encode(" ".join(words[i] for i in order) + "\n")
+
+
+@pytest.fixture
+def small_model(vocabulary):
+    """Make a small network with random weights that give characters clearly different chances."""
+
+    def make(cell="gru", layers=1, scale=2.0, seed=0, **arguments):
+        arguments = {"units": 12, "embedding_dim": 6, **arguments}
+        model = charlm.build_model(len(vocabulary), cell=cell, layers=layers, **arguments)
+        random = np.random.default_rng(seed)
+        model.set_weights([scale * random.normal(size=w.shape) / np.sqrt(w.shape[0]) for w in model.get_weights()])
+        return model
+
+    return make

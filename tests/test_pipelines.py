@@ -1,0 +1,146 @@
+"""Pipelines: what each batch holds, in which order, and how rows line up."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm import pipelines
+from charlm.pipelines import split, split_input_target, streams, windows
+
+slow = settings(max_examples=25, deadline=None)
+sizes = {"length": st.integers(1, 9), "batch_size": st.integers(1, 5), "spare": st.integers(0, 120)}
+
+
+def batches(dataset):
+    return [(inputs.numpy(), targets.numpy()) for inputs, targets in dataset]
+
+
+def count_up(characters):
+    """A text whose ids are their own positions, so that a batch shows where it was read."""
+    return np.arange(characters, dtype=np.uint16)
+
+
+@slow
+@given(**sizes)
+def test_stream_batch_k_plus_1_continues_batch_k(length, batch_size, spare):
+    found = batches(streams(count_up(length * batch_size + 1 + spare), length, batch_size))
+    for (earlier, _), (later, _) in zip(found, found[1:], strict=False):
+        assert (later[:, 0] == earlier[:, -1] + 1).all()
+
+
+@slow
+@given(**sizes)
+def test_stream_loses_nothing_but_the_ragged_end(length, batch_size, spare):
+    text = count_up(length * batch_size + 1 + spare)
+    read = np.concatenate([inputs for inputs, _ in batches(streams(text, length, batch_size))], axis=1)
+    assert (np.sort(read, axis=None) == np.arange(read.size)).all()
+    assert len(text) - 1 - read.size < length * batch_size
+
+
+@slow
+@given(**sizes)
+def test_targets_are_inputs_one_character_on(length, batch_size, spare):
+    text = count_up((length + 1) * batch_size + spare)
+    for dataset in (streams(text, length, batch_size), windows(text, length, batch_size)):
+        for inputs, targets in batches(dataset):
+            assert inputs.dtype == targets.dtype == np.int32
+            assert inputs.shape == (batch_size, length)
+            assert (targets == inputs + 1).all()
+
+
+@slow
+@given(**sizes)
+def test_windows_do_not_overlap_and_use_every_whole_window_the_batches_hold(length, batch_size, spare):
+    text = count_up((length + 1) * batch_size + spare)
+    dataset = windows(text, length, batch_size)
+    starts = np.concatenate([inputs[:, 0] for inputs, _ in batches(dataset)])
+    assert (starts % (length + 1) == 0).all() and len(set(starts)) == len(starts)
+    assert len(starts) == len(dataset) * batch_size == len(text) // (length + 1) // batch_size * batch_size
+
+
+def first_characters(dataset):
+    return [int(inputs[0, 0]) for inputs, _ in batches(dataset)]
+
+
+def test_windows_of_one_epoch_differ_in_order_from_the_next():
+    dataset = windows(count_up(1000), 9, 1)
+    first, second = first_characters(dataset), first_characters(dataset)
+    assert first != second and sorted(first) == sorted(second) == list(range(0, 1000, 10))
+
+
+def test_a_seed_repeats_the_orders_of_all_epochs():
+    once, again = windows(count_up(1000), 9, 1, seed=5), windows(count_up(1000), 9, 1, seed=5)
+    assert [first_characters(once) for _ in range(3)] == [first_characters(again) for _ in range(3)]
+    assert first_characters(windows(count_up(1000), 9, 1, seed=6)) != first_characters(
+        windows(count_up(1000), 9, 1, seed=5)
+    )
+
+
+def test_a_told_epoch_has_the_order_it_has_in_an_uninterrupted_run():
+    dataset = windows(count_up(1000), 9, 1)
+    orders = [first_characters(dataset) for _ in range(3)]
+    pipelines.set_epoch(2)
+    assert first_characters(windows(count_up(1000), 9, 1)) == orders[2]
+
+
+def test_windows_unshuffled_come_in_the_order_of_the_text():
+    assert first_characters(windows(count_up(1000), 9, 1, shuffle=False)) == list(range(0, 1000, 10))
+
+
+def test_the_tutorial_gets_172_batches_of_64_windows_of_100():
+    dataset = windows(np.zeros(1_115_394, np.uint8))
+    assert len(dataset) == 172
+    assert [tuple(spec.shape) for spec in dataset.element_spec] == [(64, 100), (64, 100)]
+
+
+def test_the_text_is_read_through_a_view_and_not_copied():
+    text = np.zeros(200, np.uint8)
+    dataset = windows(text, 9, 2)
+    text[:] = 7
+    assert all((inputs == 7).all() for inputs, _ in batches(dataset))
+
+
+def test_split_input_target_shifts_by_one():
+    assert tuple(map(list, split_input_target(np.array([1, 2, 3])))) == ([1, 2], [2, 3])
+
+
+@given(st.integers(20, 5000), st.floats(0.05, 0.4), st.floats(0, 0.4))
+def test_split_parts_join_to_the_whole_text(characters, validation, test):
+    text = count_up(characters)
+    if test and int(characters * (1 - test)) == characters:
+        return  # too little text for a test part; refused, and tested below
+    parts = split(text, validation, test)
+    assert len(parts) == (3 if test else 2)
+    assert (np.concatenate(parts) == text).all()
+    assert all(np.shares_memory(part, text) for part in parts)
+
+
+def test_split_is_nanogpts_on_shakespeare():
+    assert [len(part) for part in split(np.zeros(1_115_394, np.uint8))] == [1_003_854, 111_540]
+
+
+@pytest.mark.parametrize("shares", [{"validation": -0.1}, {"validation": 1.0}, {"validation": 0.6, "test": 0.5}])
+def test_split_refuses_shares_that_leave_no_training_text(shares):
+    with pytest.raises(ValueError, match="together below 1"):
+        split(count_up(100), **shares)
+
+
+def test_split_refuses_an_empty_part():
+    with pytest.raises(ValueError, match="leave a part empty"):
+        split(count_up(3)[:0])
+
+
+@pytest.mark.parametrize("feed", [windows, streams])
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("sequence_length", 0), ("batch_size", -3)])
+def test_sizes_below_1_are_refused(feed, name, value):
+    with pytest.raises(ValueError, match=f"{name} is {value}; it must be at least 1"):
+        feed(count_up(1000), **{name: value})
+
+
+def test_a_text_shorter_than_one_batch_is_refused_with_the_sum():
+    with pytest.raises(ValueError, match=r"4,812 characters.*64 x sequence_length 100 needs 6,401. Lower one"):
+        streams(count_up(4812))
+    with pytest.raises(ValueError, match=r"6,463 characters.*needs 6,464"):
+        windows(count_up(6463))
+    assert len(streams(count_up(6401))) == len(windows(count_up(6464))) == 1

@@ -1,0 +1,108 @@
+"""Vocabulary: what is encoded comes back, in the smallest type, and strangers are named."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charlm.vocabulary import CHUNK, Vocabulary
+
+any_text = st.text(alphabet=st.characters(), min_size=1)  # surrogates and emoji too
+
+
+@given(any_text)
+def test_decode_undoes_encode(text):
+    vocabulary = Vocabulary.from_text(text)
+    assert vocabulary.decode(vocabulary.encode(text)) == text
+
+
+@given(any_text)
+def test_ids_follow_the_sorted_distinct_characters(text):
+    vocabulary = Vocabulary.from_text(text)
+    assert vocabulary.characters == "".join(sorted(set(text)))
+    assert vocabulary.encode(vocabulary.characters).tolist() == list(range(len(vocabulary)))
+
+
+@given(any_text)
+def test_json_brings_back_an_equal_vocabulary(text):
+    vocabulary = Vocabulary.from_text(text)
+    again = Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
+    assert again == vocabulary and hash(again) == hash(vocabulary)
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(1, "uint8"), (256, "uint8"), (257, "uint16"), (65_537, "uint32")])
+def test_ids_take_the_smallest_unsigned_type(size, dtype):
+    text = "".join(map(chr, range(0x10000, 0x10000 + size)))
+    ids = Vocabulary.from_text(text).encode(text)
+    assert ids.dtype == dtype and ids[-1] == size - 1
+
+
+@pytest.mark.parametrize("position", [0, CHUNK - 1, CHUNK, CHUNK + 5])
+def test_an_unknown_character_is_found_on_both_sides_of_a_chunk_border(position):
+    text = "a" * position + "é" + "ab" * 10
+    with pytest.raises(ValueError, match=rf"'é' \(position {position:,}\)"):
+        Vocabulary("ab").encode(text)
+
+
+def test_unknown_error_names_every_character_and_the_ways_out():
+    with pytest.raises(ValueError, match=r"'X' \(position 1\), '€' \(position 3\).*'drop'.*'replace'"):
+        Vocabulary("ab").encode("aXb€X")
+
+
+def test_unknown_error_stays_short_when_everything_is_unknown():
+    with pytest.raises(ValueError, match="and 190 more") as raised:
+        Vocabulary("a").encode("".join(map(chr, range(1000, 1200))))
+    assert len(str(raised.value)) < 600
+
+
+@given(any_text, any_text)
+def test_drop_leaves_exactly_the_known_characters(known, text):
+    vocabulary = Vocabulary.from_text(known)
+    expected = "".join(c for c in text if c in vocabulary.characters)
+    assert vocabulary.decode(vocabulary.encode(text, unknown="drop")) == expected
+
+
+@given(any_text, any_text)
+def test_replace_keeps_the_length_and_marks_each_stranger(known, text):
+    vocabulary = Vocabulary.from_text(known + " ")
+    expected = "".join(c if c in vocabulary.characters else " " for c in text)
+    assert vocabulary.decode(vocabulary.encode(text, unknown="replace")) == expected
+
+
+def test_replacement_outside_the_vocabulary_is_refused():
+    with pytest.raises(ValueError, match="replacement='_'"):
+        Vocabulary("ab").encode("abc", unknown="replace", replacement="_")
+
+
+def test_unknown_takes_only_its_three_words():
+    with pytest.raises(ValueError, match="'ignore'.*'error', 'drop' or 'replace'"):
+        Vocabulary("ab").encode("ab", unknown="ignore")
+
+
+def test_an_empty_text_encodes_to_no_ids_of_the_right_type():
+    ids = Vocabulary("ab").encode("")
+    assert ids.shape == (0,) and ids.dtype == np.uint8
+
+
+@pytest.mark.parametrize("make", [Vocabulary, Vocabulary.from_text])
+def test_a_vocabulary_of_nothing_is_refused(make):
+    with pytest.raises(ValueError, match="at least one character"):
+        make("")
+
+
+def test_characters_given_twice_are_refused():
+    with pytest.raises(ValueError, match=r"\['a'\].*more than once"):
+        Vocabulary("aba")
+
+
+@pytest.mark.parametrize("wrong", [[-1], [2], [0, 300]])
+def test_decode_refuses_ids_outside_the_vocabulary(wrong):
+    with pytest.raises(ValueError, match="from 0 to 1"):
+        Vocabulary("ab").decode(wrong)
+
+
+def test_decode_takes_ids_of_any_shape():
+    assert Vocabulary("ab").decode(np.array([[0, 1], [1, 0]])) == "abba"
+    assert Vocabulary("ab").decode([]) == ""
