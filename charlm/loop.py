@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from charlm import rnn
+from charlm.cells import cell_name, cell_step, cell_weights
 from charlm.models import recurrent_layers
 
 CHUNK = 128  # characters a call at most
@@ -40,10 +40,10 @@ class Loop:
         layers = recurrent_layers(model)
         self.vocab_size = model.output_shape[-1]
         self._widths = [layer.units for layer in layers]
-        self._cells = tuple(rnn.cell_name(layer) for layer in layers)
+        self._cells = tuple(cell_name(layer) for layer in layers)
         dense = model.get_layer("logits")
         embedding = tf.constant(model.get_layer("embedding").embeddings.numpy(), tf.float32)
-        cells = [_float32(rnn.cell_weights(layer)) for layer in layers]
+        cells = [_float32(cell_weights(layer)) for layer in layers]
         # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
         table = embedding @ cells[0].kernel + cells[0].bias  # (vocabulary, gates * units)
         self._weights = {"table": table, "cells": cells, "logits": _float32((dense.kernel, dense.bias))}
@@ -179,8 +179,8 @@ def _step(cells, weights, character, states):
     new_states = []
     for number, (cell, layer) in enumerate(zip(cells, weights["cells"], strict=True)):
         projected = tf.gather(weights["table"], character) if number == 0 else output @ layer.kernel + layer.bias
-        output, state = rnn.cell_step(cell, projected, states[number], layer)
-        new_states.append(tuple(state))
+        new_states.append(cell_step(cell, projected, states[number], layer))
+        output = new_states[-1][0]
     kernel, bias = weights["logits"]
     return tuple(new_states), output @ kernel + bias
 

@@ -317,7 +317,7 @@ def test_a_folder_is_refused(tmp_path):
         load_corpus(tmp_path)
 
 
-@pytest.mark.parametrize("typed, meant", [("shakespear", "shakespeare"), ("Linux", "linux"),
+@pytest.mark.parametrize("typed, meant", [("shakespear", "shakespeare"), ("LINUX", "linux"),
                                           ("war-and-peace", "war_and_peace")])
 def test_an_unknown_corpus_suggests_the_nearest_and_lists_all(typed, meant):
     with pytest.raises(ValueError) as error:

@@ -1,0 +1,347 @@
+"""Generation: the compiled loop does what the Keras model does, and sampling is what it says it is."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from charlm.generation import Comparison, Generator, draw_uniforms, generate_text
+from charlm.loop import CHUNK, Loop, Sampling, choose, compiled_step
+from charlm.models import with_batch_size
+
+CELLS = ["rnn", "gru", "lstm"]
+
+
+@pytest.fixture
+def generator(small_model, vocabulary):
+    return Generator(small_model(), vocabulary)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("layers", [1, 2, 3])
+def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, layers, ids):
+    model = small_model(cell, layers, batch_size=1, stateful=True)
+    text = ids[: CHUNK + 40]
+    loop = Loop(model)
+    memory, (losses,) = loop.read(loop.start(1), [text])
+    logits = np.concatenate([model(text[None, at : at + 1].astype(np.int32))[0] for at in range(len(text))])
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(text[1:].astype(np.int32), logits[:-1])
+    np.testing.assert_allclose(losses[1:], expected, atol=1e-4)
+    np.testing.assert_allclose(memory.logits[0], logits[-1], atol=1e-4)
+    for layer, states in zip([x for x in model.layers if hasattr(x, "states")], memory.states, strict=True):
+        for ours, theirs in zip(states, tf.nest.flatten(layer.states), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_temperature_0_is_argmax_of_the_keras_model(small_model, cell, vocabulary):
+    model = small_model(cell, 2)
+    text = Generator(model, vocabulary).generate("the ", 60, temperature=0)
+    for at in range(4, len(text)):
+        logits = model(vocabulary.encode(text[:at])[None].astype(np.int32))[0, -1]
+        assert vocabulary.characters[int(np.argmax(logits))] == text[at]
+
+
+def draw(logits, temperature=1.0, top_k=None, top_p=1.0, rows=100_000, seed=0):
+    """Draw from one distribution `rows` times."""
+    sampling = Sampling(
+        tf.fill([rows], float(temperature)), tf.fill([rows], top_k or len(logits)), tf.fill([rows], float(top_p))
+    )
+    tiled = tf.tile(tf.constant(logits, tf.float32)[None], (rows, 1))
+    narrowed = top_k is not None or top_p < 1
+    return choose(tiled, tf.constant(draw_uniforms(seed, 0, rows)), sampling, tf.constant(narrowed)).numpy()
+
+
+def softmax(logits):
+    powers = np.exp(np.asarray(logits, np.float64) - np.max(logits))
+    return powers / powers.sum()
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("narrowed", [{}, {"top_k": 30, "top_p": 1.0}])
+def test_frequencies_fit_the_softmax(temperature, narrowed):
+    logits = np.random.default_rng(0).normal(size=30)
+    found = np.bincount(draw(logits, temperature, **narrowed), minlength=30)
+    expected = softmax(logits / temperature) * found.sum()
+    often = expected >= 5
+    observed, hoped = [np.append(x[often], x[~often].sum()) for x in (found, expected)]
+    observed, hoped = (observed, hoped) if hoped[-1] else (observed[:-1], hoped[:-1])
+    assert stats.chisquare(observed, hoped).pvalue > 0.001
+
+
+@given(st.integers(0, 50), st.integers(1, 12), st.floats(0.05, 1.0), st.floats(0.3, 2.0))
+@settings(max_examples=20, deadline=None)
+def test_top_k_and_top_p_draw_exactly_the_allowed_set(seed, top_k, top_p, temperature):
+    logits = np.random.default_rng(seed).normal(size=12)
+    order = np.argsort(-logits)[:top_k]
+    chances = softmax(logits[order] / temperature)
+    before = np.cumsum(chances) - chances
+    if np.abs(before - top_p).min() < 1e-5:
+        return  # on the edge, rounding decides
+    allowed = set(order[(before < top_p) | (np.arange(len(order)) == 0)].tolist())
+    likely = {i for i, chance in zip(order.tolist(), chances, strict=True) if chance > 1e-3}
+    found = set(draw(logits, temperature, top_k, top_p, rows=20_000).tolist())
+    assert found <= allowed and allowed & likely <= found
+
+
+def test_characters_that_cannot_occur_are_never_drawn():
+    logits = np.array([-np.inf, 0.0, -np.inf, 1.0, -np.inf])
+    assert set(draw(logits).tolist()) == {1, 3}
+    edge = tf.constant([np.nextafter(np.float32(1), np.float32(0))])
+    sampling = Sampling(tf.ones(1), tf.fill([1], 5), tf.ones(1))
+    assert choose(tf.constant(logits, tf.float32)[None], edge, sampling, tf.constant(False)).numpy() == [3]
+
+
+@settings(max_examples=15, deadline=None)
+@given(n=st.integers(0, 2 * CHUNK), m=st.integers(0, 2 * CHUNK))
+def test_generate_n_then_more_m_equals_generate_n_plus_m(shared_generator, n, m):
+    whole = shared_generator.generate("the ", n + m, seed=3)
+    assert shared_generator.generate("the ", n, seed=3) + shared_generator.more(m) == whole
+
+
+@pytest.fixture(scope="module")
+def shared_generator(vocabulary):
+    import charlm
+
+    model = charlm.build_model(len(vocabulary), units=8, embedding_dim=4)
+    return Generator(model, vocabulary)
+
+
+def test_a_prompts_state_equals_feeding_its_characters_one_by_one(small_model, ids):
+    loop = Loop(small_model("lstm", 2))
+    memory, _ = loop.read(loop.start(1), [ids[:150]])
+    stepwise = loop.start(1)
+    for at in range(150):
+        stepwise, _ = loop.read(stepwise, [ids[at : at + 1]])
+    for ours, theirs in zip(tf.nest.flatten(memory), tf.nest.flatten(stepwise), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-6)
+
+
+def test_same_seed_same_text_and_another_seed_another(generator):
+    assert generator.generate("the", 80, seed=1) == generator.generate("the", 80, seed=1)
+    assert generator.generate("the", 80, seed=1) != generator.generate("the", 80, seed=2)
+
+
+def test_without_a_seed_calls_differ_and_each_can_be_repeated(generator):
+    first, seeds = generator.generate("the", 80), generator.state.seeds
+    assert generator.generate("the", 80) != first
+    assert generator.generate("the", 80, seed=list(seeds)) == [first]
+
+
+def test_a_batch_of_rows_equals_the_rows_alone(generator):
+    prompts = ["the quick", "a", "dog, and the dog only sighs"]
+    settings = {"temperature": [0.5, 1.0, 1.5], "top_k": [5, 12, 30], "top_p": [1.0, 0.8, 0.9]}
+    together = generator.generate(prompts, 200, seed=[7, 8, 7], **settings)
+    for row, (prompt, seed) in enumerate(zip(prompts, (7, 8, 7), strict=True)):
+        alone = generator.generate(prompt, 200, seed=seed, **{name: values[row] for name, values in settings.items()})
+        assert alone == together[row]
+
+
+def test_one_seed_for_a_batch_gives_row_r_seed_plus_r(generator):
+    assert generator.generate(["the"] * 3, 50, seed=4) == [generator.generate("the", 50, seed=s) for s in (4, 5, 6)]
+
+
+def test_a_call_with_a_prompt_does_not_depend_on_the_call_before(generator):
+    first = generator.generate("dog", 50, seed=0)
+    generator.generate("something else", 70)
+    assert generator.generate("dog", 50, seed=0) == first
+
+
+def test_stream_yields_in_pieces_what_generate_returns(generator):
+    pieces = list(generator.stream("the ", 3 * CHUNK, seed=5, temperature=0.8))
+    assert len(pieces) > 3
+    assert "".join(pieces) == generator.generate("the ", 3 * CHUNK, seed=5, temperature=0.8)
+
+
+def test_state_put_back_goes_on_from_there(generator):
+    generator.generate("the ", 40, seed=1)
+    kept = generator.state
+    following = generator.more(60)
+    generator.generate("dog", 33)
+    generator.state = kept
+    assert generator.more(60) == following
+
+
+@pytest.mark.parametrize("at", [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK - 2])
+def test_a_stop_text_ends_the_text_wherever_it_falls(generator, at):
+    whole = generator.generate("the ", 3 * CHUNK, seed=2, include_prompt=False)
+    stop = whole[at : at + 3]
+    end = whole.index(stop) + 3
+    assert generator.generate("the ", 3 * CHUNK, seed=2, stop=stop, include_prompt=False) == whole[:end]
+    assert generator.more(50) == whole[end : end + 50]
+
+
+def test_rows_stop_each_at_its_own_place(generator):
+    whole = generator.generate(["the ", "dog"], 300, seed=3, include_prompt=False)
+    stopped = generator.generate(["the ", "dog"], 300, seed=3, include_prompt=False, stop=["e", "zzzz"])
+    assert stopped == [text[: text.index("e") + 1] for text in whole]
+    assert generator.more(20) == [text[text.index("e") + 1 :][:20] for text in whole]
+
+
+def test_one_trace_serves_twenty_different_calls(small_model, vocabulary):
+    generator = Generator(small_model("lstm", 3), vocabulary)
+    generator.generate("the", 10)
+    step = compiled_step(("lstm", "lstm", "lstm"))
+    before = step.experimental_get_tracing_count()
+    for call in range(1, 21):
+        narrowed = {"top_k": call, "top_p": 1 / call} if call % 2 else {}
+        generator.generate("the dog"[: call % 7 + 1], call * 17, temperature=call / 10, seed=call, **narrowed)
+        generator.score("the quick brown fox"[:call] + " dog")
+    assert step.experimental_get_tracing_count() == before
+
+
+def test_an_empty_prompt_begins_after_a_line_break(generator):
+    assert generator.generate("", 50, seed=1) == generator.generate("\n", 50, seed=1)[1:]
+
+
+def test_an_empty_prompt_needs_a_line_break_in_the_vocabulary(small_model, vocabulary):
+    import charlm
+
+    other = charlm.Vocabulary(vocabulary.characters.replace("\n", "#"))
+    with pytest.raises(ValueError, match="empty prompt.*give a prompt"):
+        Generator(small_model(), other).generate("", 5)
+
+
+def test_length_0_returns_the_prompt(generator):
+    assert generator.generate("the dog", 0) == "the dog"
+    assert generator.generate("the dog", 0, include_prompt=False) == ""
+
+
+def test_unknown_prompt_characters_are_named_dropped_or_replaced(generator):
+    with pytest.raises(ValueError, match=r"'X' \(position 2\)"):
+        generator.generate("thXe", 5)
+    assert generator.generate("thXe", 30, seed=1, unknown="drop")[4:] == generator.generate("the", 30, seed=1)[3:]
+    assert generator.generate("thXe", 30, seed=1, unknown="replace")[4:] == generator.generate("th e", 30, seed=1)[4:]
+
+
+def test_a_score_is_the_loss_of_the_keras_model_and_leaves_the_state(small_model, vocabulary, generator):
+    text = "the quick brown fox jumps"
+    generator.generate("the ", 20, seed=1)
+    following = Generator(small_model(), vocabulary).generate("the ", 40, seed=1)[24:]
+    score = generator.score(text)
+    ids = vocabulary.encode(text).astype(np.int32)[None]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, 1:], small_model()(ids[:, :-1]))[0]
+    np.testing.assert_allclose(score.losses, losses, atol=1e-4)
+    assert score.nats == pytest.approx(float(np.mean(losses)), abs=1e-4)
+    assert generator.more(20) == following
+
+
+def test_training_further_does_not_change_a_generator(small_model, vocabulary):
+    model = small_model()
+    generator = Generator(model, vocabulary)
+    before = generator.generate("the", 40, seed=0)
+    model.set_weights([w * 0 for w in model.get_weights()])
+    assert generator.generate("the", 40, seed=0) == before
+
+
+def test_mixed_precision_weights_are_read(small_model, vocabulary):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = small_model("lstm", 2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert len(Generator(model, vocabulary).generate("the", 30)) == 33
+
+
+def test_comparison_shows_every_temperature_and_escapes_the_text():
+    shown = Comparison((0.5, 1.0), ("<b>&amp;", "two"))
+    assert "&lt;b&gt;&amp;amp;" in shown._repr_html_() and "<b>" not in shown._repr_html_()
+    assert str(shown) == "--- temperature 0.5 ---\n<b>&amp;\n\n--- temperature 1 ---\ntwo"
+
+
+def test_compare_writes_each_temperature_with_the_same_numbers(generator):
+    comparison = generator.compare("the ", (0.5, 1.0), length=40, seed=9)
+    assert comparison.texts == tuple(generator.generate("the ", 40, temperature=t, seed=9) for t in (0.5, 1.0))
+
+
+def test_low_temperature_repeats_itself(generator):
+    from charlm.novelty import repeated_share
+
+    cold, warm = (repeated_share(generator.generate("the ", 2000, temperature=t, seed=0)) for t in (0.0, 1.0))
+    assert cold > 0.9 and warm < 0.1
+
+
+def test_verbose_prints_the_speed(generator, capsys):
+    generator.generate("the ", 100, verbose=True)
+    assert "characters/s" in capsys.readouterr().out
+
+
+def test_generate_text_is_the_short_way(small_model, vocabulary):
+    model = with_batch_size(small_model(), 7)
+    assert generate_text(model, vocabulary, "the ", 30, seed=1) == Generator(model, vocabulary).generate(
+        "the ", 30, seed=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": float("nan")}, "temperature is nan; it must be a finite number, at least 0"),
+        ({"temperature": -0.5}, "temperature is -0.5"),
+        ({"temperature": float("inf")}, "temperature is inf"),
+        ({"temperature": [1.0, 2.0], "prompt": ["a", "b", "c"]}, "temperature 2"),
+        ({"prompt": []}, "prompt 0"),
+        ({"top_k": 0}, "top_k is 0; it must be a whole number, at least 1"),
+        ({"top_k": -3}, "top_k is -3"),
+        ({"top_k": 2.5}, "top_k is 2.5"),
+        ({"top_p": 0}, "top_p is 0; it must be above 0 and at most 1"),
+        ({"top_p": 1.5}, "top_p is 1.5"),
+        ({"top_p": float("nan")}, "top_p is nan"),
+        ({"length": -1}, "length is -1"),
+        ({"length": 1.5}, "length is 1.5"),
+        ({"stop": ""}, "stop is ''"),
+        ({"stop": ["a", ""]}, "stop is"),
+        ({"seed": -1}, "seed is -1"),
+        ({"prompt": 7}, "prompt is 7; give a string"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(generator, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        generator.generate(**{"prompt": "the ", "length": 5, **arguments})
+    with pytest.raises(ValueError, match=message):
+        generator.stream(**{"prompt": "the ", "length": 5, **arguments})
+
+
+def test_top_k_above_the_vocabulary_is_clamped_and_said(generator):
+    with pytest.warns(UserWarning, match="top_k 1000 is above the vocabulary"):
+        text = generator.generate("the ", 40, top_k=1000, seed=1)
+    assert text == generator.generate("the ", 40, seed=1)
+
+
+def test_more_needs_a_call_before(generator):
+    with pytest.raises(ValueError, match="nothing to go on from"):
+        generator.more(5)
+
+
+def test_a_model_of_another_vocabulary_is_refused(small_model, vocabulary):
+    import charlm
+
+    with pytest.raises(ValueError, match=f"writes {len(vocabulary)} characters and the vocabulary has 2"):
+        Generator(small_model(), charlm.Vocabulary("ab"))
+
+
+def test_a_state_of_another_vocabulary_is_refused(generator):
+    import charlm
+
+    other = charlm.Vocabulary("ab\n")
+    stranger = Generator(charlm.build_model(3, units=4), other)
+    stranger.generate("a", 3)
+    with pytest.raises(ValueError, match="state is of a vocabulary of 3"):
+        generator.state = stranger.state
+
+
+def test_a_score_needs_two_characters(generator):
+    with pytest.raises(ValueError, match="at least 2 characters"):
+        generator.score("t")
+
+
+@given(st.integers(0, 2**63), st.integers(0, 10_000), st.integers(1, 400), st.integers(1, 400))
+def test_random_numbers_do_not_depend_on_how_they_are_cut(seed, start, first, second):
+    whole = draw_uniforms(seed, start, first + second)
+    parts = [draw_uniforms(seed, start, first), draw_uniforms(seed, start + first, second)]
+    np.testing.assert_array_equal(whole, np.concatenate(parts))
+    assert whole.dtype == np.float32 and (0 <= whole).all() and (whole < 1).all()

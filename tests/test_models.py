@@ -1,0 +1,137 @@
+"""Models: the network a learner reads, its arguments back, and its state."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+import charlm
+from charlm.models import build_arguments, build_model, compile_arguments, compile_model, reset_states, with_batch_size
+
+VARIANTS = [
+    {"cell": "gru", "layers": 1},
+    {"cell": "lstm", "layers": 2, "dropout": 0.25},
+    {"cell": "rnn", "layers": 3, "batch_size": 4, "stateful": True},
+]
+
+
+def test_the_defaults_are_the_tutorials_network():
+    model = build_model(65)
+    assert model.count_params() == 4_021_569
+    assert [layer.count_params() for layer in model.layers] == [16_640, 3_938_304, 66_625]
+    assert [type(layer).__name__ for layer in model.layers] == ["Embedding", "GRU", "Dense"]
+    assert model(np.zeros((64, 100), int)).shape == (64, 100, 65)
+
+
+def test_the_first_loss_is_that_of_a_uniform_guess():
+    model = compile_model(build_model(65, units=256))
+    random = np.random.default_rng(0).integers(65, size=(2, 64, 100))
+    assert model.evaluate(random[0], random[1], verbose=0) == pytest.approx(math.log(65), abs=0.02)
+
+
+@pytest.mark.parametrize("arguments", VARIANTS)
+def test_build_arguments_brings_back_the_same_network(arguments):
+    model = build_model(11, units=8, embedding_dim=4, **arguments)
+    found = build_arguments(model)
+    assert {name: found[name] for name in arguments} == arguments
+    assert [w.shape for w in build_model(**found).weights] == [w.shape for w in model.weights]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"learning_rate": 0.003},
+        {"learning_rate": 0.001, "weight_decay": 0.05, "clip_norm": 5.0},
+        {"decay_steps": 500, "warmup_steps": 20},
+        {"decay_steps": 30},  # too short for the default warm-up
+    ],
+)
+def test_compile_arguments_brings_back_the_same_optimizer(arguments):
+    model = compile_model(build_model(5, units=4), **arguments)
+    again = compile_model(build_model(5, units=4), **compile_arguments(model))
+    assert {**again.optimizer.get_config(), "name": ""} == {**model.optimizer.get_config(), "name": ""}
+
+
+def test_compile_arguments_does_not_claim_another_optimizer():
+    model = build_model(5, units=4)
+    model.compile("rmsprop", "mse")
+    assert compile_arguments(model) is None
+
+
+def test_the_schedule_rises_peaks_and_falls_to_a_hundredth():
+    rate = compile_model(build_model(5, units=4), 0.5, decay_steps=1000, warmup_steps=100).optimizer._learning_rate
+    assert [float(rate(step)) for step in (0, 100, 1000)] == pytest.approx([0, 0.5, 0.005])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_another_batch_size_has_the_same_weights_and_output(small_model, cell):
+    model = small_model(cell, layers=2, batch_size=4, stateful=True)
+    text = np.arange(12).reshape(4, 3)
+    copy = with_batch_size(model, 1, stateful=False)
+    np.testing.assert_allclose(copy(text[2:3]), model(text)[2:3], atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_stateful_model_fed_in_pieces_gives_the_logits_of_one_long_pass(small_model, cell):
+    model = small_model(cell, layers=2, batch_size=3, stateful=True)
+    text = np.random.default_rng(1).integers(20, size=(3, 40))
+    pieces = [model(text[:, start : start + 8]) for start in range(0, 40, 8)]
+    whole = with_batch_size(model, 3, stateful=False)(text)
+    np.testing.assert_allclose(np.concatenate(pieces, axis=1), whole, atol=1e-5)
+
+
+def test_reset_states_forgets_what_was_read(small_model):
+    model = small_model(batch_size=1, stateful=True)
+    first = np.array(model(np.array([[1, 2, 3]])))
+    assert not np.allclose(model(np.array([[1, 2, 3]])), first)
+    reset_states(model)
+    np.testing.assert_array_equal(model(np.array([[1, 2, 3]])), first)
+
+
+def test_cudnns_conditions_hold():
+    for cell in ("gru", "lstm"):
+        layer = build_model(5, cell=cell, units=4).layers[1]
+        assert layer.activation is keras.activations.tanh and layer.use_bias and not layer.unroll
+        assert layer.recurrent_activation is keras.activations.sigmoid and layer.recurrent_dropout == 0
+        assert cell == "lstm" or layer.reset_after
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"cell": "GRU"}, "cell='GRU'.*rnn, gru, lstm"),
+        ({"layers": 0}, "layers is 0; it must be at least 1"),
+        ({"units": 0}, "units is 0"),
+        ({"vocab_size": 0}, "vocab_size is 0"),
+        ({"embedding_dim": -1}, "embedding_dim is -1"),
+        ({"batch_size": 0}, "batch_size is 0"),
+        ({"dropout": 1.0}, "dropout is 1.0.*below 1"),
+        ({"stateful": True}, "needs a batch_size"),
+    ],
+)
+def test_impossible_networks_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        build_model(**{"vocab_size": 5, **arguments})
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "clip_norm", "decay_steps"])
+def test_training_settings_must_be_above_0(name):
+    with pytest.raises(ValueError, match=f"{name} is 0; it must be above 0"):
+        compile_model(build_model(5, units=4), **{name: 0})
+
+
+def test_profile_follows_the_environment(monkeypatch):
+    for name in ("gpu", "cpu", "fast"):
+        monkeypatch.setenv("CHARLM_PROFILE", name)
+        assert charlm.profile() == name
+    monkeypatch.setenv("CHARLM_PROFILE", "quick")
+    with pytest.raises(ValueError, match="'quick'.*gpu, cpu, fast"):
+        charlm.profile()
+
+
+def test_profile_asks_the_machine_where_nothing_is_set(monkeypatch):
+    monkeypatch.delenv("CHARLM_PROFILE")
+    for devices, expected in (([], "cpu"), (["a GPU"], "gpu")):
+        monkeypatch.setattr(charlm.machine.tf.config, "list_physical_devices", lambda kind, found=devices: found)
+        assert charlm.profile() == expected
