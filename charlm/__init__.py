@@ -1,11 +1,38 @@
 """charlm: character-level recurrent language models on Keras 3 and TensorFlow.
 
-The data flows one way: corpora → vocabulary → pipelines → rnn → models → generation → metrics → training.
+The data flows one way: corpora → vocabulary → pipelines → models → generation → metrics → training.
 """
 
 from charlm import _quiet  # noqa: F401  (before any other module imports TensorFlow)
+from charlm.corpora import Corpus, list_corpora, load_corpus
+from charlm.generation import Generator, generate_text
 from charlm.machine import describe_machine, profile
+from charlm.metrics import evaluate
+from charlm.models import build_model, compile_model, with_batch_size
 from charlm.pipelines import split, split_input_target, streams, windows
+from charlm.training import Run, checkpoints, resume
 from charlm.vocabulary import Vocabulary
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Corpus",
+    "Generator",
+    "Run",
+    "Vocabulary",
+    "build_model",
+    "checkpoints",
+    "compile_model",
+    "describe_machine",
+    "evaluate",
+    "generate_text",
+    "list_corpora",
+    "load_corpus",
+    "profile",
+    "resume",
+    "split",
+    "split_input_target",
+    "streams",
+    "windows",
+    "with_batch_size",
+]

@@ -71,7 +71,7 @@ class NgramCounts:
         return np.where(self.keys[k][places] == keys, places, -1)
 
     def levels(self, ids, order):
-        """Look up another text: yields k, ids of its characters' contexts, ids of its k-grams; k = 1 to order.
+        """Look up a text: yields k, ids of its characters' contexts, ids of its k-grams, for all orders.
 
         Both are (characters,), with -1 for what was not counted and for contexts cut off by the start.
         """

@@ -67,13 +67,13 @@ def closed_environments(text):
 
 
 def speaker_heads(text):
-    """Share of paragraphs that begin with a speaker's head, as in Shakespeare: `First Citizen:`, then speech."""
+    """Share of paragraphs that begin as in Shakespeare: a speaker's head, `First Citizen:`, then speech."""
     paragraphs = [paragraph for paragraph in _PARAGRAPHS.split(text) if paragraph.strip()]
     return _share(bool(_SPEAKER.match(paragraph)) for paragraph in paragraphs)
 
 
 def _nested_share(tokens):
-    """Share of (kind, opens) tokens that have their partner: each closing one takes the nearest of its kind."""
+    """Share of (kind, opens) tokens with a partner: each closing one takes the nearest of its kind."""
     total, matched, still_open = 0, 0, []
     for kind, opens in tokens:
         total += 1

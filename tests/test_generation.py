@@ -22,7 +22,7 @@ def generator(small_model, vocabulary):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, layers, ids):
-    model = small_model(cell, layers, batch_size=1, stateful=True)
+    model = small_model(cell, layers, scale=1.0, batch_size=1, stateful=True)  # larger weights amplify rounding
     text = ids[: CHUNK + 40]
     loop = Loop(model)
     memory, (losses,) = loop.read(loop.start(1), [text])
