@@ -1,0 +1,57 @@
+"""Metrics: the loss of one pass with carried state, whatever the pieces, and nothing else touched."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from charlm.metrics import evaluate
+from charlm.models import build_model, recurrent_layers
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_evaluate_equals_a_step_by_step_loop(small_model, cell, ids):
+    model = small_model(cell, 2, scale=1.0, batch_size=1, stateful=True)
+    losses = evaluate(model, ids[:300]).losses
+    logits = np.concatenate([model(ids[None, at : at + 1].astype(np.int32))[0] for at in range(299)])
+    expected = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[1:300].astype(np.int32), logits)
+    np.testing.assert_allclose(losses, expected, atol=1e-5)
+
+
+def test_evaluate_leaves_the_models_state_alone(small_model, ids):
+    model = small_model(batch_size=1, stateful=True)
+    model(ids[None, :20].astype(np.int32))
+    before = [state.numpy() for state in recurrent_layers(model)[0].states]
+    evaluate(model, ids[:200])
+    for state, kept in zip(recurrent_layers(model)[0].states, before, strict=True):
+        np.testing.assert_array_equal(state.numpy(), kept)
+
+
+def test_a_uniform_model_scores_ln_v(ids, vocabulary):
+    model = build_model(len(vocabulary), units=4, embedding_dim=4)
+    model.set_weights([weight * 0 for weight in model.get_weights()])
+    found = evaluate(model, ids)
+    assert found.nats == pytest.approx(math.log(len(vocabulary)), abs=1e-6)
+    assert found.bpc == pytest.approx(math.log2(len(vocabulary)), abs=1e-6)
+    assert found.perplexity == pytest.approx(len(vocabulary), rel=1e-5)
+    assert found.standard_error == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 7])
+def test_rows_side_by_side_score_every_character_as_one_pass_does(small_model, ids, rows):
+    model = small_model(scale=0.5)  # a network that forgets within the characters each row reads first
+    np.testing.assert_allclose(evaluate(model, ids, rows).losses, evaluate(model, ids).losses, atol=1e-4)
+
+
+def test_more_rows_than_characters_are_no_trouble(small_model, ids):
+    assert evaluate(small_model(), ids[:5], rows=50).losses.shape == (4,)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "message"),
+    [([1], 1, "1 characters cannot be evaluated"), ([1, 200], 1, "holds id 200"), ([1, 2], 0, "rows is 0")],
+)
+def test_what_cannot_be_evaluated_is_refused(small_model, text, rows, message):
+    with pytest.raises(ValueError, match=message):
+        evaluate(small_model(), np.array(text), rows)
