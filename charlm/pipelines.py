@@ -49,11 +49,13 @@ def split_input_target(chunk):
     """Turn T+1 characters into an input of T and a target of T: the same text, one character on.
 
     Args:
-        chunk: (..., T + 1) ids or characters.
+        chunk: (..., T + 1) ids, or a string.
 
     Returns:
         `(input, target)`, both (..., T).
     """
+    if isinstance(chunk, str):
+        return chunk[:-1], chunk[1:]
     return chunk[..., :-1], chunk[..., 1:]
 
 

@@ -103,6 +103,7 @@ def test_the_text_is_read_through_a_view_and_not_copied():
 
 def test_split_input_target_shifts_by_one():
     assert tuple(map(list, split_input_target(np.array([1, 2, 3])))) == ([1, 2], [2, 3])
+    assert split_input_target("abc") == ("ab", "bc")
 
 
 @given(st.integers(20, 5000), st.floats(0.05, 0.4), st.floats(0, 0.4))

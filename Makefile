@@ -1,0 +1,31 @@
+# make demo   train the first notebook's model and let it write
+# make test   unit tests, and every notebook through nbval
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+ifdef CHARLM_DATA
+export CHARLM_DATA := $(abspath $(CHARLM_DATA))
+endif
+
+.PHONY: demo test notebooks standin bench
+
+demo: $(VENV)/installed
+	@$(BIN)/python -m tools.demo
+
+test: $(VENV)/installed
+	@CHARLM_OFFLINE=1 CHARLM_PROFILE=fast $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env tests notebooks
+
+# For maintainers: run the notebooks in place, in the profile of this machine, on the real texts.
+notebooks: $(VENV)/installed
+	@$(BIN)/python -m tools.execute notebooks/*.ipynb
+
+bench: $(VENV)/installed
+	@$(BIN)/pip install -q --disable-pip-version-check --group bench
+	@$(BIN)/python -m benchmarks
+
+$(VENV)/installed: requirements.txt
+	@echo "Installing what requirements.txt names into $(VENV); a minute or two, once."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@touch $@
