@@ -8,7 +8,7 @@ ifdef CHARLM_DATA
 export CHARLM_DATA := $(abspath $(CHARLM_DATA))
 endif
 
-.PHONY: demo test notebooks standin bench
+.PHONY: demo test notebooks bench
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
@@ -20,8 +20,8 @@ test: $(VENV)/installed
 notebooks: $(VENV)/installed
 	@$(BIN)/python -m tools.execute notebooks/*.ipynb
 
+# With PyTorch among the competitors where it is installed: .venv/bin/pip install torch
 bench: $(VENV)/installed
-	@$(BIN)/pip install -q --disable-pip-version-check --group bench
 	@$(BIN)/python -m benchmarks
 
 $(VENV)/installed: requirements.txt

@@ -5,7 +5,7 @@
     runs/<name>/history.csv                              a line for each epoch
     runs/<name>/samples.txt                              what the network wrote after each epoch
 
-The callbacks here are for `model.fit(train, validation_data=..., callbacks=run.callbacks())`.
+The callbacks here are for `model.fit(train, validation_data=..., callbacks=run.callbacks(), verbose=0)`.
 """
 
 import csv
@@ -38,6 +38,7 @@ CHECKPOINT = "{epoch:04d}-{val_loss:.4f}.weights.h5"
 CHECKPOINT_PATTERN = re.compile(r"(\d+)-(\d+\.\d+)\.weights\.h5")
 UNFINISHED = "unfinished-"  # begins the name of a file that is being written
 SAMPLED_CHARACTERS = 300
+SECONDS_BETWEEN_LINES = 1.0
 
 
 class Checkpoint(NamedTuple):
@@ -151,9 +152,11 @@ class Run:
 
         Args:
             prompt: what each epoch's sample goes on from.
-            verbose: whether samples are printed as well as written to `samples.txt`.
+            verbose: whether progress and samples are printed, and `fit` needs no progress bar of its own.
         """
-        return [CarriedState(), checkpoints(self), keras.callbacks.TerminateOnNaN(), Samples(self, prompt, verbose)]
+        shown = [Progress()] if verbose else []
+        samples = Samples(self, prompt, verbose)
+        return [CarriedState(), checkpoints(self), keras.callbacks.TerminateOnNaN(), *shown, samples]
 
     def record(self, row):
         """Write an epoch's numbers to `history.csv`; later epochs, left by a run that was cut off, go."""
@@ -270,6 +273,26 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
                 checkpoint.path.unlink()
 
 
+class Progress(keras.callbacks.Callback):
+    """Prints a line that moves while an epoch is trained and stays when it is done; made for terminal and notebook."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._epoch = f"epoch {epoch + 1:{len(str(self.params['epochs']))}}/{self.params['epochs']}"
+        self._began = self._shown = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        now, done = time.perf_counter(), batch + 1
+        if now - self._shown >= SECONDS_BETWEEN_LINES and done < (self.params["steps"] or 0):
+            left = (now - self._began) * (self.params["steps"] - done) / done
+            self._shown = now
+            print(f"\r{self._epoch}: batch {done}/{self.params['steps']}, {_loss(logs, 'loss')}, {left:.0f} s left ", end="")
+
+    def on_epoch_end(self, epoch, logs=None):
+        losses = ", ".join(_loss(logs, name) for name in ("loss", "val_loss") if name in logs)
+        bpc = f" ({logs['val_loss'] / math.log(2):.3f} bpc)" if "val_loss" in logs else ""
+        print(f"\r{self._epoch}: {losses}{bpc}, {time.perf_counter() - self._began:.0f} s{' ' * 20}")
+
+
 class Samples(keras.callbacks.Callback):
     """Writes a sample after each epoch to `samples.txt`, always from the same random numbers."""
 
@@ -283,7 +306,11 @@ class Samples(keras.callbacks.Callback):
         earlier = file.read_text(encoding="utf-8") if file.exists() else ""
         _write(file, f"{earlier}--- after epoch {epoch + 1} ---\n{text}\n\n")
         if self.verbose:
-            print(f"\n{text.strip()}\n")
+            print(f"\n{text.strip()}\n", flush=True)
+
+
+def _loss(logs, name):
+    return f"{name} {float(logs[name]):.4f}"
 
 
 def _states(model):

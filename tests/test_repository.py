@@ -1,0 +1,126 @@
+"""The repository holds together: one public address, a wheel that carries its data, no noise on import."""
+
+import importlib.util
+import json
+import lzma
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import charlm
+from charlm.corpora import STANDINS
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def public_address():
+    found = re.search(r'^Repository = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    return found[1].removeprefix("https://github.com/")
+
+
+def cells(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell):
+    return "".join(cell["source"])
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_of_a_notebook_follow_the_public_address(path):
+    text = "\n".join(source(cell) for cell in cells(path))
+    address = public_address()
+    assert f"https://colab.research.google.com/github/{address}/blob/main/notebooks/{path.name}" in text
+    assert f"%pip install -q git+https://github.com/{address}\n" in text
+    assert {found for found in re.findall(r"github(?:\.com)?/([\w-]+/charlm)\b", text)} == {address}
+
+
+def test_links_of_the_readme_follow_the_public_address():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"github(?:\.com)?/([\w-]+/charlm)\b", text)) == {public_address()}
+
+
+def test_relative_links_of_the_readme_lead_somewhere():
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
+    assert targets and [target for target in targets if not (ROOT / target).exists()] == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_saved_executed_with_short_cells_and_no_paths_or_noise(path):
+    code = [cell for cell in cells(path) if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert max(len(cell["source"]) for cell in code) <= 25
+    outputs = json.dumps([cell["outputs"] for cell in code])
+    assert not re.search(r'"error"|stderr|/home/|/Users/|/tmp/|cuda', outputs)
+    assert "stand-in" not in outputs
+    assert any("nbval-check-output" in cell["metadata"].get("tags", []) for cell in code)
+
+
+@pytest.mark.parametrize("path", sorted(STANDINS.glob("*.txt.xz")), ids=lambda path: path.name)
+def test_a_standin_has_the_registered_alphabet_and_size(path):
+    text = lzma.decompress(path.read_bytes()).decode("utf-8")
+    entry = charlm.corpora.registry()[path.name.removesuffix(".txt.xz")]
+    assert len(set(text)) == entry["distinct"]
+    assert 250_000 < len(text) < 350_000
+
+
+def test_the_standin_copies_no_passage_of_the_real_text(monkeypatch):
+    if "CHARLM_DATA" not in os.environ:
+        pytest.skip("needs the real texts: set CHARLM_DATA")
+    from tools.make_standin import check_text
+
+    check_text(lzma.decompress((STANDINS / "shakespeare.txt.xz").read_bytes()).decode(), _real("shakespeare"))
+
+
+def _real(name):
+    corpus = charlm.load_corpus(name)
+    assert not corpus.is_standin
+    return corpus.text
+
+
+def test_the_wheel_carries_datasets_yaml_and_standins(tmp_path):
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        archive.extractall(tmp_path / "installed")
+    assert {"charlm/datasets.yaml", "charlm/standins/shakespeare.txt.xz"} <= names
+    code = "import charlm; print(charlm.__file__, charlm.load_corpus('shakespeare').is_standin)"
+    clean = {name: value for name, value in os.environ.items() if name != "CHARLM_DATA"}
+    environment = {**clean, "PYTHONPATH": str(tmp_path / "installed"), "CHARLM_CACHE": str(tmp_path / "cache")}
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert str(tmp_path / "installed") in shown.stdout and shown.stdout.endswith("True\n"), shown.stderr
+    assert shown.stderr == ""
+
+
+def test_requirements_name_every_dependency_of_the_module():
+    project = (ROOT / "pyproject.toml").read_text()
+    listed = re.search(r"^dependencies = \[(.*?)\]", project, re.MULTILINE | re.DOTALL)[1]
+    needed = set(re.findall(r'"([^"]+)"', listed))
+    assert needed <= set((ROOT / "requirements.txt").read_text().splitlines())
+
+
+def test_every_public_name_has_a_docstring():
+    assert [name for name in charlm.__all__ if not (getattr(charlm, name).__doc__ or "").strip()] == []
+
+
+def test_the_modules_import_only_those_before_them():
+    order = [
+        "_quiet", "machine", "corpora", "vocabulary", "pipelines", "rnn", "models", "loop", "generation", "metrics",
+        "training", "baselines", "novelty", "structure", "plots",
+    ]  # fmt: skip
+    assert {path.stem for path in (ROOT / "charlm").glob("*.py")} == {*order, "__init__"}
+    for place, name in enumerate(order):
+        text = (ROOT / "charlm" / f"{name}.py").read_text(encoding="utf-8")
+        used = set(re.findall(r"^\s*from charlm\.(\w+) import|^from charlm import (\w+)", text, re.MULTILINE))
+        assert {a or b for a, b in used} <= set(order[:place]), name
+
+
+assert importlib.util.find_spec("charlm").origin.startswith(str(ROOT)), "the tests are of this clone's charlm"
