@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from charlm.cells import cell_name, cell_step, cell_weights
-from charlm.models import recurrent_layers
+from charlm import rnn
+from charlm.models import cell_name, recurrent_layers
 
 CHUNK = 128  # characters a call at most
+STEPS = {"rnn": rnn.rnn_step, "gru": rnn.gru_step, "lstm": rnn.lstm_step}
 
 
 class Memory(NamedTuple):
@@ -42,11 +43,19 @@ class Loop:
         self._widths = [layer.units for layer in layers]
         self._cells = tuple(cell_name(layer) for layer in layers)
         dense = model.get_layer("logits")
-        embedding = tf.constant(model.get_layer("embedding").embeddings.numpy(), tf.float32)
-        cells = [_float32(cell_weights(layer)) for layer in layers]
+        weights = [rnn.recurrent_weights(layer) for layer in layers]
         # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
-        table = embedding @ cells[0].kernel + cells[0].bias  # (vocabulary, gates * units)
-        self._weights = {"table": table, "cells": cells, "logits": _float32((dense.kernel, dense.bias))}
+        table = rnn.input_projection(model.get_layer("embedding").embeddings.value, weights[0])
+        projections = [(layer.kernel, layer.input_bias) for layer in weights[1:]]
+        recurrences = [[weight for weight in layer[2:] if weight is not None] for layer in weights]
+        self._weights = _float32(
+            {
+                "table": table,  # (vocabulary, gates * units)
+                "projections": projections,
+                "recurrences": recurrences,
+                "logits": (dense.kernel.value, dense.bias.value),
+            }
+        )
 
     def start(self, rows):
         """Return the memory of `rows` rows that have read nothing: zero states."""
@@ -176,17 +185,19 @@ def _draw_among_likeliest(scaled, uniforms, top_k, top_p):
 
 def _step(cells, weights, character, states):
     """Read one character a row: the new states and the next character's logits."""
-    new_states = []
-    for number, (cell, layer) in enumerate(zip(cells, weights["cells"], strict=True)):
-        projected = tf.gather(weights["table"], character) if number == 0 else output @ layer.kernel + layer.bias
-        new_states.append(cell_step(cell, projected, states[number], layer))
-        output = new_states[-1][0]
+    projected, new_states = tf.gather(weights["table"], character), []
+    for number, (cell, recurrent) in enumerate(zip(cells, weights["recurrences"], strict=True)):
+        if number:
+            kernel, bias = weights["projections"][number - 1]
+            projected = output @ kernel + bias
+        output, state = STEPS[cell](projected, list(states[number]), *recurrent)
+        new_states.append(tuple(state))
     kernel, bias = weights["logits"]
     return tuple(new_states), output @ kernel + bias
 
 
 def _float32(weights):
-    return tf.nest.map_structure(lambda weight: tf.constant(np.asarray(weight), tf.float32), weights)
+    return tf.nest.map_structure(lambda weight: tf.identity(tf.cast(weight, tf.float32)), weights)
 
 
 def _tensors(value):

@@ -2,7 +2,10 @@
 
 import keras
 
-LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+from charlm import rnn
+
+LAYERS = {"rnn": rnn.SimpleRNN, "gru": rnn.GRU, "lstm": rnn.LSTM}
+KERAS_LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 FINAL_RATE = 0.01  # where a cosine schedule ends, as a share of the learning rate
 
 
@@ -100,7 +103,7 @@ def build_arguments(model):
     embedding = model.get_layer("embedding")
     return {
         "vocab_size": embedding.input_dim,
-        "cell": next(name for name, kind in LAYERS.items() if isinstance(recurrent[0], kind)),
+        "cell": cell_name(recurrent[0]),
         "units": recurrent[0].units,
         "layers": len(recurrent),
         "embedding_dim": embedding.output_dim,
@@ -127,6 +130,11 @@ def compile_arguments(model):
         rate = rate["config"]["warmup_target"]
     arguments = {"learning_rate": float(rate), "clip_norm": config["global_clipnorm"]}
     return {**arguments, "weight_decay": config["weight_decay"] or 0.0, **schedule}
+
+
+def cell_name(layer):
+    """Name the cell of a recurrent layer, Keras' or charlm's: "gru", "lstm" or "rnn"."""
+    return next(name for name, kind in KERAS_LAYERS.items() if isinstance(layer, kind))
 
 
 def recurrent_layers(model):

@@ -109,91 +109,104 @@ def _gates(projected, hidden, recurrent_kernel):
 def _gru_forward(projected, states, recurrent_kernel, recurrent_bias=None):
     """One step: the new states, and what `_gru_backward` needs of it."""
     (hidden,) = states
+    units = hidden.shape[-1]
     projected, recurrent = _gates(projected, hidden, recurrent_kernel)
     if recurrent_bias is not None:
         recurrent += tf.cast(recurrent_bias, hidden.dtype)
-    projected_z, projected_r, projected_h = tf.split(projected, 3, axis=-1)
-    recurrent_z, recurrent_r, recurrent_h = tf.split(recurrent, 3, axis=-1)
-    update = tf.sigmoid(projected_z + recurrent_z)
-    reset = tf.sigmoid(projected_r + recurrent_r)
-    candidate = tf.tanh(projected_h + reset * recurrent_h)
+    gates = tf.sigmoid(projected[:, : 2 * units] + recurrent[:, : 2 * units])
+    update, reset = tf.split(gates, 2, axis=-1)
+    recurrent_candidate = recurrent[:, 2 * units :]
+    candidate = tf.tanh(projected[:, 2 * units :] + reset * recurrent_candidate)
     hidden = update * hidden + (1 - update) * candidate
-    return [hidden], [update, reset, candidate, recurrent_h]
+    return [hidden], [gates, candidate, recurrent_candidate]
 
 
-def _gru_backward(d_states, previous_states, saved):
-    """One step back: the gradients of x·W + b and, apart from what flows through h·U, of the states."""
-    (d_hidden,), (hidden,) = d_states, previous_states
-    update, reset, candidate, recurrent_h = saved
+def _gru_backward(d_states, previous_hidden, saved):
+    """One step back: the gradient of h·U, what else that of x·W needs, and the states' but through h·U."""
+    (d_hidden,) = d_states
+    gates, candidate, recurrent_candidate = saved
+    update, reset = tf.split(gates, 2, axis=-1)
     d_candidate = d_hidden * (1 - update) * (1 - candidate * candidate)
-    d_update = d_hidden * (hidden - candidate) * update * (1 - update)
-    d_reset = d_candidate * recurrent_h * reset * (1 - reset)
-    return tf.concat([d_update, d_reset, d_candidate], axis=-1), [d_hidden * update]
-
-
-def _gru_recurrent_gradient(d_projected, saved):
-    """The gradient of h·U + b, given that of x·W + b: the reset gate stands between them in one of three."""
-    d_update, d_reset, d_candidate = tf.split(d_projected, 3, axis=-1)
-    return tf.concat([d_update, d_reset, d_candidate * tf.cast(saved[1], d_candidate.dtype)], axis=-1)
+    d_update = d_hidden * (previous_hidden - candidate) * update * (1 - update)
+    d_reset = d_candidate * recurrent_candidate * reset * (1 - reset)
+    d_recurrent = tf.concat([d_update, d_reset, d_candidate * reset], axis=-1)
+    return d_recurrent, [d_candidate], [d_hidden * update]
 
 
 def _lstm_forward(projected, states, recurrent_kernel):
     """One step: the new states, and what `_lstm_backward` needs of it."""
     hidden, carry = states
-    projected, recurrent = _gates(projected, hidden, recurrent_kernel)
-    input_gate, forget, candidate, output = tf.split(projected + recurrent, 4, axis=-1)
-    input_gate, forget, output = tf.sigmoid(input_gate), tf.sigmoid(forget), tf.sigmoid(output)
-    candidate = tf.tanh(candidate)
+    units = hidden.shape[-1]
+    gates = tf.add(*_gates(projected, hidden, recurrent_kernel))
+    input_forget = tf.sigmoid(gates[:, : 2 * units])
+    input_gate, forget = tf.split(input_forget, 2, axis=-1)
+    candidate = tf.tanh(gates[:, 2 * units : 3 * units])
+    output = tf.sigmoid(gates[:, 3 * units :])
     new_carry = forget * carry + input_gate * candidate
-    return [output * tf.tanh(new_carry), new_carry], [input_gate, forget, candidate, output, carry]
+    return [output * tf.tanh(new_carry), new_carry], [input_forget, candidate, output, carry]
 
 
 def _lstm_backward(d_states, _, saved):
-    """One step back: the gradients of x·W + b and, apart from what flows through h·U, of the states."""
+    """One step back: the gradient of h·U, what else that of x·W needs, and the states' but through h·U."""
     d_hidden, d_carry = d_states
-    input_gate, forget, candidate, output, carry = saved
+    input_forget, candidate, output, carry = saved
+    input_gate, forget = tf.split(input_forget, 2, axis=-1)
     tanh_carry = tf.tanh(forget * carry + input_gate * candidate)
     d_carry += d_hidden * output * (1 - tanh_carry * tanh_carry)
-    d_gates = [
-        d_carry * candidate * input_gate * (1 - input_gate),
-        d_carry * carry * forget * (1 - forget),
-        d_carry * input_gate * (1 - candidate * candidate),
-        d_hidden * tanh_carry * output * (1 - output),
-    ]
-    return tf.concat(d_gates, axis=-1), [tf.zeros_like(d_hidden), d_carry * forget]
+    d_input = d_carry * candidate * input_gate * (1 - input_gate)
+    d_forget = d_carry * carry * forget * (1 - forget)
+    d_candidate = d_carry * input_gate * (1 - candidate * candidate)
+    d_output = d_hidden * tanh_carry * output * (1 - output)
+    d_recurrent = tf.concat([d_input, d_forget, d_candidate, d_output], axis=-1)
+    return d_recurrent, [], [tf.zeros_like(d_hidden), d_carry * forget]
 
 
 def _rnn_forward(projected, states, recurrent_kernel):
     """One step: the new states, and what `_rnn_backward` needs of it."""
-    projected, recurrent = _gates(projected, states[0], recurrent_kernel)
-    hidden = tf.tanh(projected + recurrent)
+    hidden = tf.tanh(tf.add(*_gates(projected, states[0], recurrent_kernel)))
     return [hidden], [hidden]
 
 
 def _rnn_backward(d_states, _, saved):
-    """One step back: the gradients of x·W + b and, apart from what flows through h·U, of the state."""
+    """One step back: the gradient of h·U, what else that of x·W needs, and the state's but through h·U."""
     (d_hidden,), (hidden,) = d_states, saved
-    return d_hidden * (1 - hidden * hidden), [tf.zeros_like(d_hidden)]
-
-
-def _same_gradient(d_projected, _):
-    """The gradient of h·U where it is added to x·W + b: the same."""
-    return d_projected
+    return d_hidden * (1 - hidden * hidden), [], [tf.zeros_like(d_hidden)]
 
 
 class _Cell(NamedTuple):
     forward: Callable
     backward: Callable
-    recurrent_gradient: Callable = _same_gradient
+    saved: int  # tensors a step forward saves
+    extra: int = 0  # tensors a step back passes on beside the gradient of h·U
 
 
-_GRU = _Cell(_gru_forward, _gru_backward, _gru_recurrent_gradient)
-_LSTM = _Cell(_lstm_forward, _lstm_backward)
-_SIMPLE_RNN = _Cell(_rnn_forward, _rnn_backward)
+_GRU = _Cell(_gru_forward, _gru_backward, saved=3, extra=1)
+_LSTM = _Cell(_lstm_forward, _lstm_backward, saved=4)
+_SIMPLE_RNN = _Cell(_rnn_forward, _rnn_backward, saved=1)
+
+
+def _projected_gradient(d_recurrent, extra):
+    """The gradient of x·W + b: that of h·U, but for a GRU's candidate, where the reset gate stands between."""
+    if not extra:
+        return d_recurrent
+    units = extra[0].shape[-1]
+    return tf.concat([d_recurrent[..., : 2 * units], extra[0]], axis=-1)
 
 
 def _reader(sequence):
     return tf.TensorArray(sequence.dtype, tf.shape(sequence)[0], element_shape=sequence.shape[1:]).unstack(sequence)
+
+
+def _writers(count, dtype, steps):
+    return [tf.TensorArray(dtype, steps) for _ in range(count)]
+
+
+def _write(arrays, step, values):
+    return [array.write(step, tf.cast(value, array.dtype)) for array, value in zip(arrays, values)]
+
+
+def _stack(arrays):
+    return [array.stack() for array in arrays]
 
 
 def _forward_loop(cell, projected, states, weights):
@@ -205,29 +218,18 @@ def _forward_loop(cell, projected, states, weights):
         weights: [recurrent_kernel] or [recurrent_kernel, recurrent_bias].
 
     Returns:
-        The outputs (time, batch, units), the last states, and the saved tensors of all steps (time, batch, units).
+        The outputs (time, batch, units), the last states, and the list of what all steps saved (time, batch, ...).
     """
     steps, dtype = tf.shape(projected)[0], projected.dtype
-    projected = _reader(projected)
-
-    def arrays(count):
-        return [tf.TensorArray(dtype, steps, element_shape=states[0].shape) for _ in range(count)]
-
-    def write(sequences, step, values):
-        return [array.write(step, tf.cast(value, dtype)) for array, value in zip(sequences, values)]
+    projected_at = _reader(projected)
 
     def body(step, states, outputs, saved):
-        states, values = cell.forward(projected.read(step), states, *weights)
-        return step + 1, states, write(outputs, step, states[:1]), write(saved, step, values)
+        states, values = cell.forward(projected_at.read(step), states, *weights)
+        return step + 1, states, _write(outputs, step, states[:1]), _write(saved, step, values)
 
-    saved_count = {_GRU: 4, _LSTM: 5, _SIMPLE_RNN: 1}[cell]
-    _, states, outputs, saved = tf.while_loop(
-        lambda step, *_: step < steps,
-        body,
-        [0, list(states), arrays(1), arrays(saved_count)],
-        maximum_iterations=steps,
-    )
-    return outputs[0].stack(), states, [array.stack() for array in saved]
+    initial = [0, list(states), _writers(1, dtype, steps), _writers(cell.saved, dtype, steps)]
+    _, states, outputs, saved = tf.while_loop(lambda step, *_: step < steps, body, initial, maximum_iterations=steps)
+    return outputs[0].stack(), states, _stack(saved)
 
 
 def _backward_loop(cell, d_outputs, d_states, outputs, states, saved, weights):
@@ -236,37 +238,32 @@ def _backward_loop(cell, d_outputs, d_states, outputs, states, saved, weights):
     Args:
         d_outputs, outputs: (time, batch, units), the gradient of the outputs and the outputs.
         d_states, states: lists of (batch, units), the gradient of the last states and the initial states.
-        saved: list of (time, batch, units), from `_forward_loop`.
+        saved: list of (time, batch, ...), from `_forward_loop`.
         weights: [recurrent_kernel] or [recurrent_kernel, recurrent_bias].
 
     Returns:
         The gradients of `projected`, of the initial states and of the weights.
     """
-    steps, dtype, recurrent_kernel = tf.shape(outputs)[0], outputs.dtype, weights[0]
+    steps, dtype = tf.shape(outputs)[0], outputs.dtype
+    transposed_kernel = tf.transpose(weights[0])  # once: a product with transpose_b=True would do it every step
     previous = tf.concat([tf.cast(states[:1], dtype), outputs[:-1]], axis=0)  # (time, batch, units)
-    d_outputs_at, previous_at, *saved_at = map(_reader, (d_outputs, previous, *saved))
+    arrays = [_reader(sequence) for sequence in (d_outputs, previous, *saved)]
 
-    def body(step, d_states, d_projected):
-        def read(array):
-            return tf.cast(array.read(step), d_states[0].dtype)
+    def body(step, d_states, d_recurrent, extra):
+        d_output, hidden, *values = [tf.cast(array.read(step), d_states[0].dtype) for array in arrays]
+        d_states = [d_states[0] + d_output, *d_states[1:]]
+        d_step, d_extra, d_states = cell.backward(d_states, hidden, values)
+        through_kernel = tf.matmul(tf.cast(d_step, dtype), transposed_kernel)
+        d_states[0] += tf.cast(through_kernel, d_states[0].dtype)
+        return step - 1, d_states, _write(d_recurrent, step, [d_step]), _write(extra, step, d_extra)
 
-        values = [read(array) for array in saved_at]
-        d_states = [d_states[0] + read(d_outputs_at), *d_states[1:]]
-        d_step, d_states = cell.backward(d_states, [read(previous_at)], values)
-        d_recurrent = tf.cast(cell.recurrent_gradient(d_step, values), recurrent_kernel.dtype)
-        product = tf.matmul(d_recurrent, recurrent_kernel, transpose_b=True)
-        d_states[0] += tf.cast(product, d_states[0].dtype)
-        return step - 1, d_states, d_projected.write(step, tf.cast(d_step, dtype))
-
-    _, d_states, d_projected = tf.while_loop(
-        lambda step, *_: step >= 0,
-        body,
-        [steps - 1, list(d_states), tf.TensorArray(dtype, steps)],
-        maximum_iterations=steps,
+    initial = [steps - 1, list(d_states), _writers(1, dtype, steps), _writers(cell.extra, dtype, steps)]
+    _, d_states, d_recurrent, extra = tf.while_loop(
+        lambda step, *_: step >= 0, body, initial, maximum_iterations=steps
     )
-    d_projected = d_projected.stack()
-    d_recurrent = cell.recurrent_gradient(d_projected, saved)
-    return d_projected, d_states, _weight_gradients(previous, d_recurrent, weights)
+    d_recurrent = d_recurrent[0].stack()
+    d_weights = _weight_gradients(previous, d_recurrent, weights)
+    return _projected_gradient(d_recurrent, _stack(extra)), d_states, d_weights
 
 
 def _weight_gradients(previous, d_recurrent, weights):
