@@ -185,16 +185,10 @@ _LSTM = _Cell(_lstm_forward, _lstm_backward, saved=4)
 _SIMPLE_RNN = _Cell(_rnn_forward, _rnn_backward, saved=1)
 
 
-def _projected_gradient(d_recurrent, extra):
-    """The gradient of x·W + b: that of h·U, but for a GRU's candidate, where the reset gate stands between."""
-    if not extra:
-        return d_recurrent
-    units = extra[0].shape[-1]
-    return tf.concat([d_recurrent[..., : 2 * units], extra[0]], axis=-1)
-
-
 def _reader(sequence):
-    return tf.TensorArray(sequence.dtype, tf.shape(sequence)[0], element_shape=sequence.shape[1:]).unstack(sequence)
+    return tf.TensorArray(sequence.dtype, tf.shape(sequence)[0], element_shape=sequence.shape[1:]).unstack(
+        sequence
+    )
 
 
 def _writers(count, dtype, steps):
@@ -228,25 +222,26 @@ def _forward_loop(cell, projected, states, weights):
         return step + 1, states, _write(outputs, step, states[:1]), _write(saved, step, values)
 
     initial = [0, list(states), _writers(1, dtype, steps), _writers(cell.saved, dtype, steps)]
-    _, states, outputs, saved = tf.while_loop(lambda step, *_: step < steps, body, initial, maximum_iterations=steps)
+    _, states, outputs, saved = tf.while_loop(
+        lambda step, *_: step < steps, body, initial, maximum_iterations=steps
+    )
     return outputs[0].stack(), states, _stack(saved)
 
 
-def _backward_loop(cell, d_outputs, d_states, outputs, states, saved, weights):
-    """Run a cell's gradient back over time, then form the weights' gradients in one product.
+def _backward_loop(cell, d_outputs, d_states, previous, saved, recurrent_kernel):
+    """Run a cell's gradient back over time.
 
     Args:
-        d_outputs, outputs: (time, batch, units), the gradient of the outputs and the outputs.
-        d_states, states: lists of (batch, units), the gradient of the last states and the initial states.
+        d_outputs, previous: (time, batch, units), the gradient of the outputs and the states before each step.
+        d_states: list of (batch, units), the gradient of the last states.
         saved: list of (time, batch, ...), from `_forward_loop`.
-        weights: [recurrent_kernel] or [recurrent_kernel, recurrent_bias].
 
     Returns:
-        The gradients of `projected`, of the initial states and of the weights.
+        The gradients of h·U (time, batch, gates * units) and of the initial states, and the list of the extra
+        tensors of all steps.
     """
-    steps, dtype = tf.shape(outputs)[0], outputs.dtype
-    transposed_kernel = tf.transpose(weights[0])  # once: a product with transpose_b=True would do it every step
-    previous = tf.concat([tf.cast(states[:1], dtype), outputs[:-1]], axis=0)  # (time, batch, units)
+    steps, dtype = tf.shape(previous)[0], previous.dtype
+    transposed_kernel = tf.transpose(recurrent_kernel)  # once: transpose_b=True would cost time at every step
     arrays = [_reader(sequence) for sequence in (d_outputs, previous, *saved)]
 
     def body(step, d_states, d_recurrent, extra):
@@ -261,13 +256,11 @@ def _backward_loop(cell, d_outputs, d_states, outputs, states, saved, weights):
     _, d_states, d_recurrent, extra = tf.while_loop(
         lambda step, *_: step >= 0, body, initial, maximum_iterations=steps
     )
-    d_recurrent = d_recurrent[0].stack()
-    d_weights = _weight_gradients(previous, d_recurrent, weights)
-    return _projected_gradient(d_recurrent, _stack(extra)), d_states, d_weights
+    return d_recurrent[0].stack(), d_states, _stack(extra)
 
 
 def _weight_gradients(previous, d_recurrent, weights):
-    """dU, and the bias' gradient where the cell has one, for all steps and rows at once."""
+    """dU, and the bias' gradient where the cell has one, for all steps and rows in one product."""
     units, width = weights[0].shape
     previous = tf.reshape(previous, [-1, units])  # (time * batch, units)
     d_recurrent = tf.reshape(d_recurrent, [-1, width])  # (time * batch, gates * units)
@@ -276,8 +269,18 @@ def _weight_gradients(previous, d_recurrent, weights):
     return [d_kernel, *(tf.raw_ops.BiasAddGrad(out_backprop=d_recurrent) for _ in weights[1:])]
 
 
-_loops = {jit: (tf.function(_forward_loop, jit_compile=jit), tf.function(_backward_loop, jit_compile=jit))
-          for jit in (True, False)}
+def _projected_gradient(d_recurrent, extra):
+    """The gradient of x·W + b: that of h·U, but for a GRU's candidate, where the reset gate stands between."""
+    if not extra:
+        return d_recurrent
+    units = extra[0].shape[-1]
+    return tf.concat([d_recurrent[..., : 2 * units], extra[0]], axis=-1)
+
+
+_loops = {
+    jit: [tf.function(loop, jit_compile=jit) for loop in (_forward_loop, _backward_loop)]
+    for jit in (True, False)
+}
 
 
 def _recurrence(cell, projected, states, weights):
@@ -289,7 +292,13 @@ def _recurrence(cell, projected, states, weights):
         outputs, last_states, saved = forward(cell, projected, states, weights)
 
         def gradient(d_outputs, *d_states):
-            return backward(cell, d_outputs, list(d_states), outputs, states, saved, weights)
+            # Outside the compiled loop, which would hold on to all that is no longer needed here.
+            previous = tf.concat(
+                [tf.cast(states[:1], outputs.dtype), outputs[:-1]], axis=0
+            )  # (time, batch, units)
+            d_recurrent, d_states, extra = backward(cell, d_outputs, d_states, previous, saved, weights[0])
+            d_weights = _weight_gradients(previous, d_recurrent, weights)
+            return _projected_gradient(d_recurrent, extra), list(d_states), d_weights
 
         return (outputs, *last_states), gradient
 

@@ -1,0 +1,205 @@
+"""Seconds and memory of a training step: Keras' recurrent layers, charlm's in float32 and bfloat16, and PyTorch's.
+
+All train the same network, a plain char-RNN of embedding, recurrent layers and logits, with Adam and clipped
+gradients. PyTorch takes part where it is installed, bfloat16 where the processor multiplies it or `--bfloat16` asks.
+"""
+
+import argparse
+import functools
+import itertools
+import pathlib
+import statistics
+import subprocess
+import sys
+from typing import NamedTuple
+
+import charlm
+import keras
+import numpy as np
+from charlm import rnn
+
+from benchmarks.timing import describe, interleave, number, ratio, table
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+VOCAB_SIZE = 65
+EMBEDDING = 256
+STEPS = 100  # T
+ROUNDS = 7
+BLOG_SECONDS = {"LSTM 2x512": 0.46}  # a batch on a TITAN Z, Karpathy 2015
+STOCK, FLOAT32, BFLOAT16, TORCH = "stock Keras", "charlm float32", "charlm bfloat16", "PyTorch"
+
+
+class Network(NamedTuple):
+    """Sizes of a network and of its batches."""
+
+    name: str
+    cell: str
+    units: int
+    layers: int = 1
+    batch_size: int = 64
+
+
+NETWORKS = (
+    Network("GRU-256", "gru", 256),
+    Network("GRU-512", "gru", 512),
+    Network("GRU-1024", "gru", 1024),
+    Network("LSTM 2x512", "lstm", 512, layers=2, batch_size=100),
+)
+LAYERS = {
+    STOCK: {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM},
+    FLOAT32: {"gru": rnn.GRU, "lstm": rnn.LSTM},
+    BFLOAT16: {"gru": rnn.GRU, "lstm": rnn.LSTM},
+}
+
+
+def measure(networks=NETWORKS, with_bfloat16=None, rounds=ROUNDS):
+    """Return two Markdown tables, of seconds and, on Linux, of memory.
+
+    Args:
+        networks: the `Network`s to train.
+        with_bfloat16: whether bfloat16 takes part; None asks the processor.
+        rounds: steps timed of each competitor.
+    """
+    competitors = names(native_bfloat16() if with_bfloat16 is None else with_bfloat16)
+    others = [name for name in competitors if name != STOCK]
+    head = [
+        "network",
+        "batch",
+        *(f"{name}, s" for name in competitors),
+        *(f"{name} / stock" for name in others),
+    ]
+    times = table([*head, "blog's TITAN Z, s"], time_rows(networks, competitors, rounds))
+    if not sys.platform.startswith("linux"):
+        return times
+    return times + "\n\n" + table(["peak of a step, MB", STOCK, FLOAT32, "ratio"], memory_rows(networks))
+
+
+def names(with_bfloat16):
+    """List who takes part."""
+    return [STOCK, FLOAT32] + [BFLOAT16] * with_bfloat16 + [TORCH] * bool(torch)
+
+
+def native_bfloat16():
+    """Whether the processor multiplies bfloat16 by itself, as Linux tells."""
+    path = pathlib.Path("/proc/cpuinfo")
+    return path.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(path.read_text().split())
+
+
+def time_rows(networks, competitors, rounds):
+    """Time interleaved training steps: for each network the median seconds, and how many times as fast as stock."""
+    rows = []
+    for network in networks:
+        seconds = interleave(warm_steps(network, competitors), rounds)
+        speeds = {name: [1 / value for value in values] for name, values in seconds.items()}
+        medians = [number(statistics.median(seconds[name])) for name in competitors]
+        ratios = [number(ratio(speeds, name, STOCK)) for name in competitors if name != STOCK]
+        rows.append(
+            [network.name, network.batch_size, *medians, *ratios, number(BLOG_SECONDS.get(network.name))]
+        )
+    return rows
+
+
+def warm_steps(network, competitors):
+    """Build a training step for each competitor, and run it twice: the first run traces and compiles."""
+    steps = {
+        name: torch_step(network) if name == TORCH else keras_step(network, name) for name in competitors
+    }
+    for _, step in itertools.product(range(2), steps.values()):
+        step()
+    return steps
+
+
+def random_batch(network):
+    """Draw inputs and targets, (batch, time) ids: what they are does not change the time a step takes."""
+    ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, (network.batch_size, STEPS + 1), dtype=np.int32)
+    return ids[:, :-1], ids[:, 1:]
+
+
+def keras_step(network, name):
+    """Return a function that trains a Keras model on one batch."""
+    precision = "mixed_bfloat16" if name == BFLOAT16 else "float32"
+    layer = LAYERS[name][network.cell]
+    recurrent = [layer(network.units, return_sequences=True, dtype=precision) for _ in range(network.layers)]
+    embedding = keras.layers.Embedding(VOCAB_SIZE, EMBEDDING, dtype=precision)
+    model = keras.Sequential([embedding, *recurrent, keras.layers.Dense(VOCAB_SIZE, dtype="float32")])
+    return functools.partial(charlm.compile_model(model).train_on_batch, *random_batch(network))
+
+
+def torch_step(network):
+    """Return a function that trains the same network in PyTorch on one batch."""
+    layer = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[network.cell]
+    embedding = torch.nn.Embedding(VOCAB_SIZE, EMBEDDING)
+    recurrent = layer(EMBEDDING, network.units, network.layers, batch_first=True)
+    dense = torch.nn.Linear(network.units, VOCAB_SIZE)
+    parameters = [weight for module in (embedding, recurrent, dense) for weight in module.parameters()]
+    optimizer = torch.optim.Adam(parameters, lr=2e-3)
+    inputs, targets = (torch.from_numpy(ids.astype(np.int64)) for ids in random_batch(network))
+
+    def step():
+        logits = dense(recurrent(embedding(inputs))[0])  # (batch, time, vocabulary)
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def memory_rows(networks):
+    """Measure each network's peak memory of training, stock Keras and charlm, each in a process of its own."""
+    rows = []
+    for network in networks:
+        stock, ours = peak_in_subprocess(network.name, STOCK), peak_in_subprocess(network.name, FLOAT32)
+        rows.append([network.name, number(stock), number(ours), number(ours / stock)])
+    return rows
+
+
+def peak_in_subprocess(network_name, competitor):
+    """Return `peak_megabytes` of a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.training_step", "--peak", competitor, "--only", network_name]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def peak_megabytes(network, competitor):
+    """Return by how much three training steps, with their compilation, raise this process's peak memory."""
+    step = keras_step(network, competitor)
+    before = peak_resident_megabytes()
+    for _ in range(3):
+        step()
+    return peak_resident_megabytes() - before
+
+
+def peak_resident_megabytes():
+    """Return this process's peak from Linux' own account: `ru_maxrss` begins at that of the process it came from."""
+    status = pathlib.Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training_step", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--only", choices=[network.name for network in NETWORKS], help="one network alone")
+    parser.add_argument(
+        "--rounds", type=int, default=ROUNDS, help="steps timed of each (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bfloat16", action="store_true", default=None, help="bfloat16 even where it is emulated"
+    )
+    parser.add_argument("--peak", choices=LAYERS, help=argparse.SUPPRESS)  # how this module calls itself
+    options = parser.parse_args()
+    networks = [network for network in NETWORKS if options.only in (None, network.name)]
+    if options.peak:
+        print(peak_megabytes(networks[0], options.peak))
+    else:
+        print(describe(), measure(networks, options.bfloat16, options.rounds), sep="\n\n")
+
+
+if __name__ == "__main__":
+    main()
