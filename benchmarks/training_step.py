@@ -1,7 +1,8 @@
-"""Seconds and memory of a training step: Keras' recurrent layers, charlm's in float32 and bfloat16, and PyTorch's.
+"""Seconds and memory of a training step: Keras' recurrent layers, charlm's in two precisions, PyTorch's.
 
 All train the same network, a plain char-RNN of embedding, recurrent layers and logits, with Adam and clipped
-gradients. PyTorch takes part where it is installed, bfloat16 where the processor multiplies it or `--bfloat16` asks.
+gradients. PyTorch takes part where it is installed, bfloat16 where the processor multiplies it or
+`--bfloat16` asks.
 """
 
 import argparse
@@ -20,6 +21,8 @@ from charlm import rnn
 
 from benchmarks.timing import describe, interleave, number, ratio, table
 
+# Adam loads Triton, unused on a CPU, whose LLVM and TensorFlow's cannot both be in one process.
+sys.modules.setdefault("triton", None)
 try:
     import torch
 except ImportError:
@@ -90,7 +93,7 @@ def native_bfloat16():
 
 
 def time_rows(networks, competitors, rounds):
-    """Time interleaved training steps: for each network the median seconds, and how many times as fast as stock."""
+    """Time interleaved training steps: each network's median seconds, and how many times as fast as stock."""
     rows = []
     for network in networks:
         seconds = interleave(warm_steps(network, competitors), rounds)
@@ -152,7 +155,7 @@ def torch_step(network):
 
 
 def memory_rows(networks):
-    """Measure each network's peak memory of training, stock Keras and charlm, each in a process of its own."""
+    """Measure each network's peak memory of training, stock Keras' and ours, in processes of their own."""
     rows = []
     for network in networks:
         stock, ours = peak_in_subprocess(network.name, STOCK), peak_in_subprocess(network.name, FLOAT32)
@@ -176,7 +179,7 @@ def peak_megabytes(network, competitor):
 
 
 def peak_resident_megabytes():
-    """Return this process's peak from Linux' own account: `ru_maxrss` begins at that of the process it came from."""
+    """Return this process's peak; not `ru_maxrss`, which begins at that of the process it came from."""
     status = pathlib.Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
 

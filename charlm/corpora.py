@@ -132,8 +132,10 @@ def _load_standin(name, entry, limit, as_bytes, reasons):
         error = ValueError if wrong_text else FileNotFoundError
         raise error(_why_unavailable(name, entry, prefixes, reasons))
     why = "CHARLM_OFFLINE is set" if _offline() else "no source could be reached"
-    print(f"{name}: {why}, so this is the stand-in, text written by charlm's own model; "
-          "its numbers are not the real text's.")
+    print(
+        f"{name}: {why}, so this is the stand-in, text written by charlm's own model; "
+        "its numbers are not the real text's."
+    )
     with lzma.open(path) as file:
         return _read(file, name, "stand-in", limit, as_bytes, "as charlm itself", is_standin=True)
 
@@ -141,11 +143,16 @@ def _load_standin(name, entry, limit, as_bytes, reasons):
 def _why_unavailable(name, entry, prefixes, reasons):
     lines = [f"{name} cannot be had here."]
     lines += [f"{url}: {type(error).__name__}: {error}" for url, error in reasons.items()]
-    lines += [f"{part['file']} has its beginning, for a limit of at most {part['characters']:,} bytes, "
-              f"or {part['utf8_characters']:,} characters with as_bytes=False." for part in prefixes]
+    lines += [
+        f"{part['file']} has its beginning, for a limit of at most {part['characters']:,} bytes, "
+        f"or {part['utf8_characters']:,} characters with as_bytes=False."
+        for part in prefixes
+    ]
     network = "Unset CHARLM_OFFLINE" if _offline() else "Try again on another network"
-    lines.append(f"{network}, or set CHARLM_DATA to a folder with {entry['file']} ({entry['bytes']:,} "
-                 "bytes), or give the path of a text of your own.")
+    lines.append(
+        f"{network}, or set CHARLM_DATA to a folder with {entry['file']} ({entry['bytes']:,} "
+        "bytes), or give the path of a text of your own."
+    )
     return "\n  ".join(lines)
 
 
@@ -158,8 +165,9 @@ def _load_url(url, limit, as_bytes):
         try:
             _download(url, path)
         except requests.RequestException as error:
-            raise FileNotFoundError(f"{url} cannot be fetched: {error}. Check the address and the network, "
-                                    "or give the path of a file.") from error
+            raise FileNotFoundError(
+                f"{url} cannot be fetched: {error}. Check the address and the network, or give the path of a file."
+            ) from error
         with path.open("rb") as file:
             return _read(file, Path(parts.path).stem or parts.netloc, url, limit, as_bytes, "not stated")
 
@@ -197,11 +205,12 @@ def _decode(data, limit, origin):
     try:
         text = _plain(data.decode("utf-8"))
     except UnicodeDecodeError as error:
-        text = _plain(data[:error.start].decode("utf-8"))
+        text = _plain(data[: error.start].decode("utf-8"))
         if limit is None or len(text) < limit:  # else the limit merely cut a character in two
             raise ValueError(
                 f"{origin} is not UTF-8: the byte at offset {error.start:,} is 0x{data[error.start]:02x}. "
-                "Save it as UTF-8, or pass as_bytes=True to read every byte as one character.") from None
+                "Save it as UTF-8, or pass as_bytes=True to read every byte as one character."
+            ) from None
     return text[:limit]
 
 
@@ -226,8 +235,10 @@ def _local_folders():
         return {"cache": cache}
     folder = Path(data).expanduser()
     if not folder.is_dir():
-        raise FileNotFoundError(f"CHARLM_DATA is {data!r}, but there is no folder {folder.absolute()}. "
-                                "Set it to the absolute path of a folder, or unset it.")
+        raise FileNotFoundError(
+            f"CHARLM_DATA is {data!r}, but there is no folder {folder.absolute()}. "
+            "Set it to the absolute path of a folder, or unset it."
+        )
     return {"CHARLM_DATA": folder, "cache": cache}
 
 
@@ -255,8 +266,10 @@ def _check(path, version, origin):
     size, expected_size = path.stat().st_size, version["bytes"]
     found, expected = pooch.file_hash(str(path), alg="sha256"), version["sha256"]
     if (size, found) != (expected_size, expected):
-        raise ValueError(f"{origin} has the wrong checksum: expected {expected_size:,} bytes with sha256 "
-                         f"{expected}, found {size:,} bytes with {found}.")
+        raise ValueError(
+            f"{origin} has the wrong checksum: expected {expected_size:,} bytes with sha256 "
+            f"{expected}, found {size:,} bytes with {found}."
+        )
 
 
 def _offline():
@@ -341,8 +354,13 @@ def _untar(packed, patterns, most):
     with gzip.open(packed) as file:
         data = b"".join(_bounded(_pieces(file), whole))
     with tarfile.open(fileobj=io.BytesIO(data), mode="r:") as archive:
-        wanted = [member for member in archive if member.isreg() and not member.issparse()
-                  and any(fnmatch.fnmatchcase(member.name, pattern) for pattern in patterns)]
+        wanted = [
+            member
+            for member in archive
+            if member.isreg()
+            and not member.issparse()
+            and any(fnmatch.fnmatchcase(member.name, pattern) for pattern in patterns)
+        ]
         for member in sorted(wanted, key=lambda member: os.fsencode(member.name)):
             yield archive.extractfile(member).read()
 

@@ -169,9 +169,7 @@ class Generator:
             )
         self._state = state
 
-    def _begin(
-        self, prompt, length, seed, include_prompt, unknown, temperature=1.0, top_k=None, top_p=None, stop=None
-    ):
+    def _begin(self, prompt, length, seed, include_prompt, unknown, temperature=1.0, top_k=None, top_p=None, stop=None):
         """Check everything at once, read the prompts, and return the iterator of pieces."""
         given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         rows = _count_rows(given)

@@ -208,6 +208,5 @@ def _check_length(text, n, name):
         raise ValueError(f"n is {n}, and an n-gram has at least 1 character. Choose n >= 1, such as 20.")
     if len(text) < n:
         raise ValueError(
-            f"{len(text):,} characters of {name} hold no {n}-gram. "
-            f"Lower n, or use a {name} of at least {n} characters."
+            f"{len(text):,} characters of {name} hold no {n}-gram. Lower n, or use a {name} of at least {n} characters."
         )

@@ -176,7 +176,9 @@ class Run:
             raise ValueError(f"checkpoint={checkpoint!r}; choose 'best' or 'last'.")
         found = self.checkpoints()
         if not found:
-            raise FileNotFoundError(f"{self.path / 'checkpoints'} holds no weights: no epoch was finished. Train first.")
+            raise FileNotFoundError(
+                f"{self.path / 'checkpoints'} holds no weights: no epoch was finished. Train first."
+            )
         return found[-1] if checkpoint == "last" else min(found, key=lambda c: c.val_loss)
 
 
@@ -285,7 +287,10 @@ class Progress(keras.callbacks.Callback):
         if now - self._shown >= SECONDS_BETWEEN_LINES and done < (self.params["steps"] or 0):
             left = (now - self._began) * (self.params["steps"] - done) / done
             self._shown = now
-            print(f"\r{self._epoch}: batch {done}/{self.params['steps']}, {_loss(logs, 'loss')}, {left:.0f} s left ", end="")
+            print(
+                f"\r{self._epoch}: batch {done}/{self.params['steps']}, {_loss(logs, 'loss')}, {left:.0f} s left ",
+                end="",
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         losses = ", ".join(_loss(logs, name) for name in ("loss", "val_loss") if name in logs)

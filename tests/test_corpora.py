@@ -21,8 +21,7 @@ from charlm.corpora import Corpus, list_corpora, load_corpus, registry
 
 REAL_DATA = os.environ.get("CHARLM_DATA")
 TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
-NAMES = ["shakespeare", "paul_graham", "wikipedia", "linux", "baby_names", "war_and_peace",
-         "algebraic_geometry"]
+NAMES = ["shakespeare", "paul_graham", "wikipedia", "linux", "baby_names", "war_and_peace", "algebraic_geometry"]
 
 
 def sha256(data):
@@ -31,8 +30,16 @@ def sha256(data):
 
 def entry_of(text=TEXT, *sources, **more):
     """A registry entry whose prepared text is `text`."""
-    return {"file": "tiny.txt", "bytes": len(text), "sha256": sha256(text), "characters": len(text),
-            "distinct": len(set(text)), "licence": "public domain", "sources": list(sources), **more}
+    return {
+        "file": "tiny.txt",
+        "bytes": len(text),
+        "sha256": sha256(text),
+        "characters": len(text),
+        "distinct": len(set(text)),
+        "licence": "public domain",
+        "sources": list(sources),
+        **more,
+    }
 
 
 def zipped(members):
@@ -122,6 +129,7 @@ def unreachable():
 def no_network(monkeypatch):
     def connect(*arguments):
         raise AssertionError("the network was touched")
+
     monkeypatch.setattr(socket.socket, "connect", connect)
     monkeypatch.setattr(socket, "getaddrinfo", connect)
 
@@ -317,8 +325,9 @@ def test_a_folder_is_refused(tmp_path):
         load_corpus(tmp_path)
 
 
-@pytest.mark.parametrize("typed, meant", [("shakespear", "shakespeare"), ("LINUX", "linux"),
-                                          ("war-and-peace", "war_and_peace")])
+@pytest.mark.parametrize(
+    "typed, meant", [("shakespear", "shakespeare"), ("LINUX", "linux"), ("war-and-peace", "war_and_peace")]
+)
 def test_an_unknown_corpus_suggests_the_nearest_and_lists_all(typed, meant):
     with pytest.raises(ValueError) as error:
         load_corpus(typed)
@@ -422,9 +431,16 @@ WIKIPEDIA = "été à Lyon.".encode()
 
 def wikipedia_entry(*sources):
     """Byte-level and with two known prefixes, of 4 and 8 bytes."""
-    prefixes = [{"file": f"first{size}", "bytes": size, "sha256": sha256(WIKIPEDIA[:size]),
-                 "characters": size,
-                 "utf8_characters": len(WIKIPEDIA[:size].decode(errors="ignore"))} for size in (8, 4)]
+    prefixes = [
+        {
+            "file": f"first{size}",
+            "bytes": size,
+            "sha256": sha256(WIKIPEDIA[:size]),
+            "characters": size,
+            "utf8_characters": len(WIKIPEDIA[:size].decode(errors="ignore")),
+        }
+        for size in (8, 4)
+    ]
     return entry_of(WIKIPEDIA, *sources, as_bytes=True, prefixes=prefixes)
 
 
@@ -435,8 +451,10 @@ def test_a_byte_corpus_is_read_as_bytes_unless_told_otherwise(register, data_fol
     assert load_corpus("tiny", as_bytes=False).text == WIKIPEDIA.decode()
 
 
-@pytest.mark.parametrize("limit, file", [(1, "first4"), (4, "first4"), (5, "first8"), (8, "first8"),
-                                         (9, "tiny.txt"), (99, "tiny.txt"), (None, "tiny.txt")])
+@pytest.mark.parametrize(
+    "limit, file",
+    [(1, "first4"), (4, "first4"), (5, "first8"), (8, "first8"), (9, "tiny.txt"), (99, "tiny.txt"), (None, "tiny.txt")],
+)
 def test_the_smallest_file_that_covers_the_limit_is_read(register, data_folder, limit, file):
     register(wikipedia_entry())
     for name, size in (("first4", 4), ("first8", 8), ("tiny.txt", None)):
@@ -462,8 +480,9 @@ def test_a_prefix_with_a_wrong_checksum_is_refused(register, data_folder):
 
 
 @pytest.mark.parametrize("limit", [None, 9])
-def test_prefixes_alone_give_an_error_with_the_possible_limits(register, data_folder, monkeypatch, standin,
-                                                               no_network, limit):
+def test_prefixes_alone_give_an_error_with_the_possible_limits(
+    register, data_folder, monkeypatch, standin, no_network, limit
+):
     monkeypatch.setenv("CHARLM_OFFLINE", "1")
     register(wikipedia_entry())
     put(data_folder, "first8", WIKIPEDIA[:8])
@@ -588,6 +607,7 @@ def test_crlf_becomes_lf_before_the_check_where_registered(register, mirror):
 def test_a_cache_that_cannot_be_written_names_the_variable(register, mirror, monkeypatch):
     def refuse(*arguments, **keywords):
         raise PermissionError("not yours")
+
     monkeypatch.setattr(os, "makedirs", refuse)
     register(entry_of(TEXT, mirror.source("tiny.txt", TEXT)))
     with pytest.raises(PermissionError, match="CHARLM_CACHE"):
@@ -598,6 +618,7 @@ def test_a_cache_that_cannot_be_written_names_the_variable(register, mirror, mon
 def test_an_interrupted_write_leaves_no_file(register, mirror, monkeypatch, tmp_path, step, error):
     def interrupt(*arguments):
         raise error("here")
+
     monkeypatch.setattr(os, step, interrupt)
     register(entry_of(TEXT, mirror.source("tiny.txt", TEXT)))
     with pytest.raises(error):
@@ -611,6 +632,7 @@ def test_the_text_appears_in_the_cache_whole_by_one_rename(register, mirror, mon
     def watch(source, target):
         seen.append((Path(source).read_bytes(), Path(source).parent == Path(target).parent, target.exists()))
         replace(source, target)
+
     monkeypatch.setattr(os, "replace", watch)
     register(entry_of(TEXT, mirror.source("tiny.txt", TEXT)))
     load_corpus("tiny")
@@ -629,8 +651,15 @@ def tar_source(mirror, files, links=()):
 
 
 def test_tar_members_that_fit_a_pattern_are_joined_in_byte_order(register, mirror):
-    files = {"linux/b.c": b"5", "linux/a/z.h": b"3", "linux/a.c": b"2", "linux/Z.c": b"1", "linux/a0.c": b"4",
-             "linux/README": b"no", "linux/a.S": b"no"}
+    files = {
+        "linux/b.c": b"5",
+        "linux/a/z.h": b"3",
+        "linux/a.c": b"2",
+        "linux/Z.c": b"1",
+        "linux/a0.c": b"4",
+        "linux/README": b"no",
+        "linux/a.S": b"no",
+    }
     register(entry_of(b"12345", tar_source(mirror, files)))
     assert load_corpus("tiny").text == "12345"
 
@@ -653,8 +682,12 @@ def test_a_tar_cannot_write_outside_the_cache(register, mirror, tmp_path):
 
 def test_links_in_a_tar_are_ignored(register, mirror, tmp_path):
     secret = put(tmp_path, "secret.c", b"secret")
-    links = [("linux/symbolic.c", secret, tarfile.SYMTYPE), ("linux/hard.c", secret, tarfile.LNKTYPE),
-             ("linux/device.c", "", tarfile.CHRTYPE), ("linux/folder.c", "", tarfile.DIRTYPE)]
+    links = [
+        ("linux/symbolic.c", secret, tarfile.SYMTYPE),
+        ("linux/hard.c", secret, tarfile.LNKTYPE),
+        ("linux/device.c", "", tarfile.CHRTYPE),
+        ("linux/folder.c", "", tarfile.DIRTYPE),
+    ]
     register(entry_of(b"1", tar_source(mirror, {"linux/a.c": b"1"}, links)))
     assert load_corpus("tiny").text == "1"
 
@@ -663,25 +696,30 @@ def test_links_in_a_tar_are_ignored(register, mirror, tmp_path):
 def test_an_archive_that_unpacks_to_too_much_is_refused(register, mirror, monkeypatch, tmp_path, format):
     monkeypatch.setattr(corpora, "SLACK", 1 << 17)
     bomb = b"x" * 30_000_000
-    sources = {"zip": mirror.source("bomb.zip", zipped({"a": bomb}), "zip", members=["a"]),
-               "tar": tar_source(mirror, {"linux/README": bomb})}
+    sources = {
+        "zip": mirror.source("bomb.zip", zipped({"a": bomb}), "zip", members=["a"]),
+        "tar": tar_source(mirror, {"linux/README": bomb}),
+    }
     register(entry_of(TEXT, sources[format]))
 
     def load():
         with pytest.raises(ValueError, match="unpacks to more than"):
             load_corpus("tiny")
+
     assert peak_memory(load) < len(bomb) / 10
     assert cached(tmp_path) == []
 
 
 def test_a_damaged_archive_is_an_error_and_leaves_nothing(register, mirror, tmp_path):
     archive = zipped({"a": TEXT})
-    damaged = [mirror.source("text.zip", b"no archive", "zip", members=["a"]),
-               mirror.source("cut.zip", archive[:-30], "zip", members=["a"]),
-               mirror.source("flipped.zip", archive.replace(archive[40:50], b"?" * 10), "zip", members=["a"]),
-               mirror.source("absent.zip", archive, "zip", members=["b"]),
-               mirror.source("text.tar", b"no archive", "tar", patterns=["*"]),
-               mirror.source("cut.tar", tarred({"a.c": os.urandom(999)})[:-99], "tar", patterns=["*"])]
+    damaged = [
+        mirror.source("text.zip", b"no archive", "zip", members=["a"]),
+        mirror.source("cut.zip", archive[:-30], "zip", members=["a"]),
+        mirror.source("flipped.zip", archive.replace(archive[40:50], b"?" * 10), "zip", members=["a"]),
+        mirror.source("absent.zip", archive, "zip", members=["b"]),
+        mirror.source("text.tar", b"no archive", "tar", patterns=["*"]),
+        mirror.source("cut.tar", tarred({"a.c": os.urandom(999)})[:-99], "tar", patterns=["*"]),
+    ]
     register(entry_of(TEXT, *damaged))
     with pytest.raises(ValueError) as error:
         load_corpus("tiny")
@@ -690,8 +728,7 @@ def test_a_damaged_archive_is_an_error_and_leaves_nothing(register, mirror, tmp_
     assert cached(tmp_path) == []
 
 
-def test_the_stand_in_replaces_unreachable_sources_and_one_line_says_so(register, unreachable, standin,
-                                                                        capsys):
+def test_the_stand_in_replaces_unreachable_sources_and_one_line_says_so(register, unreachable, standin, capsys):
     register(entry_of(TEXT, unreachable))
     corpus = load_corpus("tiny")
     assert corpus.text == "Second Citizen:\nHear, hear.\n"
@@ -699,11 +736,11 @@ def test_the_stand_in_replaces_unreachable_sources_and_one_line_says_so(register
     assert corpus.sha256 == sha256(corpus.text.encode())
     assert capsys.readouterr().out == (
         "tiny: no source could be reached, so this is the stand-in, text written by charlm's own model; "
-        "its numbers are not the real text's.\n")
+        "its numbers are not the real text's.\n"
+    )
 
 
-def test_offline_goes_straight_to_the_stand_in(register, mirror, standin, monkeypatch, no_network,
-                                               tmp_path, capsys):
+def test_offline_goes_straight_to_the_stand_in(register, mirror, standin, monkeypatch, no_network, tmp_path, capsys):
     monkeypatch.setenv("CHARLM_OFFLINE", "1")
     register(entry_of(TEXT, mirror.source("tiny.txt", TEXT)))
     assert load_corpus("tiny").is_standin

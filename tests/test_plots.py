@@ -13,8 +13,10 @@ HISTORY = [{"epoch": 1, "loss": 3.0, "val_loss": 2.5}, {"epoch": 2, "loss": 2.2,
 
 def test_the_curves_hold_the_history_and_the_lines_their_level():
     axes = plot_history(HISTORY, {"Kneser-Ney": 1.5})
-    assert [line.get_ydata()[:2].tolist() if hasattr(line.get_ydata(), "tolist") else list(line.get_ydata()[:2])
-            for line in axes.get_lines()] == [[3.0, 2.2], [2.5, 2.1], [1.5, 1.5]]
+    assert [
+        line.get_ydata()[:2].tolist() if hasattr(line.get_ydata(), "tolist") else list(line.get_ydata()[:2])
+        for line in axes.get_lines()
+    ] == [[3.0, 2.2], [2.5, 2.1], [1.5, 1.5]]
     assert [text.get_text() for text in axes.get_legend().get_texts()][2] == "Kneser-Ney: 1.500"
 
 

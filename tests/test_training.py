@@ -297,5 +297,7 @@ def test_progress_ends_each_epoch_with_a_line_of_losses_and_bits(tmp_path, vocab
     model.fit(train, validation_data=validation, epochs=2, callbacks=run.callbacks(), shuffle=False, verbose=0)
     row = run.history()[1]
     shown = capsys.readouterr().out
-    expected = f"epoch 2/2: loss {row['loss']:.4f}, val_loss {row['val_loss']:.4f} ({row['val_loss'] / np.log(2):.3f} bpc)"
+    expected = (
+        f"epoch 2/2: loss {row['loss']:.4f}, val_loss {row['val_loss']:.4f} ({row['val_loss'] / np.log(2):.3f} bpc)"
+    )
     assert expected in shown

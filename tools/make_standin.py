@@ -73,7 +73,9 @@ def check_text(text, original):
     copied = longest_copied(text, original)
     print(f"longest run copied from the original: {copied.length} characters: {copied.text!r}")
     if copied.length >= LONGEST_COPY:
-        raise ValueError(f"{copied.length} copied characters; less than {LONGEST_COPY} are allowed. Use another --seed.")
+        raise ValueError(
+            f"{copied.length} copied characters; less than {LONGEST_COPY} are allowed. Use another --seed."
+        )
 
 
 if __name__ == "__main__":
