@@ -1,1 +1,3 @@
-"""Speed of charlm side by side with its peers, every figure of a table measured in one run."""
+"""Speed and quality, side by side with peers; `python -m benchmarks` runs all of it."""
+
+import charlm  # noqa: F401  (first, so that TensorFlow starts without its messages)

@@ -10,11 +10,11 @@ import statistics
 from collections.abc import Callable
 from typing import NamedTuple
 
-import charlm
 import keras
 import numpy as np
 import tensorflow as tf
 
+import charlm
 from benchmarks.timing import describe, interleave, number, rates, ratio, seconds_of, table
 
 try:

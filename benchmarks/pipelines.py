@@ -8,10 +8,10 @@ import functools
 import os
 import tracemalloc
 
-import charlm
 import numpy as np
 import tensorflow as tf
 
+import charlm
 from benchmarks.timing import describe, interleave, number, rates, ratio, table
 
 SEQUENCE_LENGTH, BATCH_SIZE = 100, 64

@@ -85,8 +85,9 @@ def describe():
 
 
 def _gpus():
-    import charlm  # noqa: F401  (hides TensorFlow's start-up messages)
     import tensorflow as tf
+
+    import charlm  # noqa: F401  (hides TensorFlow's start-up messages)
 
     devices = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, devices)

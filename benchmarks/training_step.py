@@ -14,12 +14,12 @@ import subprocess
 import sys
 from typing import NamedTuple
 
-import charlm
 import keras
 import numpy as np
-from charlm import rnn
 
+import charlm
 from benchmarks.timing import describe, interleave, number, ratio, table
+from charlm import rnn
 
 # Adam loads Triton, unused on a CPU, whose LLVM and TensorFlow's cannot both be in one process.
 sys.modules.setdefault("triton", None)
@@ -100,17 +100,13 @@ def time_rows(networks, competitors, rounds):
         speeds = {name: [1 / value for value in values] for name, values in seconds.items()}
         medians = [number(statistics.median(seconds[name])) for name in competitors]
         ratios = [number(ratio(speeds, name, STOCK)) for name in competitors if name != STOCK]
-        rows.append(
-            [network.name, network.batch_size, *medians, *ratios, number(BLOG_SECONDS.get(network.name))]
-        )
+        rows.append([network.name, network.batch_size, *medians, *ratios, number(BLOG_SECONDS.get(network.name))])
     return rows
 
 
 def warm_steps(network, competitors):
     """Build a training step for each competitor, and run it twice: the first run traces and compiles."""
-    steps = {
-        name: torch_step(network) if name == TORCH else keras_step(network, name) for name in competitors
-    }
+    steps = {name: torch_step(network) if name == TORCH else keras_step(network, name) for name in competitors}
     for _, step in itertools.product(range(2), steps.values()):
         step()
     return steps
@@ -185,16 +181,10 @@ def peak_resident_megabytes():
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.training_step", description=__doc__.splitlines()[0]
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__.splitlines()[0])
     parser.add_argument("--only", choices=[network.name for network in NETWORKS], help="one network alone")
-    parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="steps timed of each (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--bfloat16", action="store_true", default=None, help="bfloat16 even where it is emulated"
-    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="steps timed of each (default: %(default)s)")
+    parser.add_argument("--bfloat16", action="store_true", default=None, help="bfloat16 even where it is emulated")
     parser.add_argument("--peak", choices=LAYERS, help=argparse.SUPPRESS)  # how this module calls itself
     options = parser.parse_args()
     networks = [network for network in NETWORKS if options.only in (None, network.name)]

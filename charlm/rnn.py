@@ -186,9 +186,7 @@ _SIMPLE_RNN = _Cell(_rnn_forward, _rnn_backward, saved=1)
 
 
 def _reader(sequence):
-    return tf.TensorArray(sequence.dtype, tf.shape(sequence)[0], element_shape=sequence.shape[1:]).unstack(
-        sequence
-    )
+    return tf.TensorArray(sequence.dtype, tf.shape(sequence)[0], element_shape=sequence.shape[1:]).unstack(sequence)
 
 
 def _writers(count, dtype, steps):
@@ -212,7 +210,8 @@ def _forward_loop(cell, projected, states, weights):
         weights: [recurrent_kernel] or [recurrent_kernel, recurrent_bias].
 
     Returns:
-        The outputs (time, batch, units), the last states, and the list of what all steps saved (time, batch, ...).
+        The outputs (time, batch, units), the last states, and what all steps saved: a list of
+        (time, batch, ...).
     """
     steps, dtype = tf.shape(projected)[0], projected.dtype
     projected_at = _reader(projected)
@@ -222,9 +221,7 @@ def _forward_loop(cell, projected, states, weights):
         return step + 1, states, _write(outputs, step, states[:1]), _write(saved, step, values)
 
     initial = [0, list(states), _writers(1, dtype, steps), _writers(cell.saved, dtype, steps)]
-    _, states, outputs, saved = tf.while_loop(
-        lambda step, *_: step < steps, body, initial, maximum_iterations=steps
-    )
+    _, states, outputs, saved = tf.while_loop(lambda step, *_: step < steps, body, initial, maximum_iterations=steps)
     return outputs[0].stack(), states, _stack(saved)
 
 
@@ -232,7 +229,7 @@ def _backward_loop(cell, d_outputs, d_states, previous, saved, recurrent_kernel)
     """Run a cell's gradient back over time.
 
     Args:
-        d_outputs, previous: (time, batch, units), the gradient of the outputs and the states before each step.
+        d_outputs, previous: (time, batch, units), the gradient of the outputs and h before each step.
         d_states: list of (batch, units), the gradient of the last states.
         saved: list of (time, batch, ...), from `_forward_loop`.
 
@@ -253,9 +250,7 @@ def _backward_loop(cell, d_outputs, d_states, previous, saved, recurrent_kernel)
         return step - 1, d_states, _write(d_recurrent, step, [d_step]), _write(extra, step, d_extra)
 
     initial = [steps - 1, list(d_states), _writers(1, dtype, steps), _writers(cell.extra, dtype, steps)]
-    _, d_states, d_recurrent, extra = tf.while_loop(
-        lambda step, *_: step >= 0, body, initial, maximum_iterations=steps
-    )
+    _, d_states, d_recurrent, extra = tf.while_loop(lambda step, *_: step >= 0, body, initial, maximum_iterations=steps)
     return d_recurrent[0].stack(), d_states, _stack(extra)
 
 
@@ -270,7 +265,7 @@ def _weight_gradients(previous, d_recurrent, weights):
 
 
 def _projected_gradient(d_recurrent, extra):
-    """The gradient of x·W + b: that of h·U, but for a GRU's candidate, where the reset gate stands between."""
+    """The gradient of x·W + b: that of h·U, but where a GRU's reset gate stands between."""
     if not extra:
         return d_recurrent
     units = extra[0].shape[-1]
@@ -278,8 +273,7 @@ def _projected_gradient(d_recurrent, extra):
 
 
 _loops = {
-    jit: [tf.function(loop, jit_compile=jit) for loop in (_forward_loop, _backward_loop)]
-    for jit in (True, False)
+    jit: [tf.function(loop, jit_compile=jit) for loop in (_forward_loop, _backward_loop)] for jit in (True, False)
 }
 
 
@@ -293,9 +287,7 @@ def _recurrence(cell, projected, states, weights):
 
         def gradient(d_outputs, *d_states):
             # Outside the compiled loop, which would hold on to all that is no longer needed here.
-            previous = tf.concat(
-                [tf.cast(states[:1], outputs.dtype), outputs[:-1]], axis=0
-            )  # (time, batch, units)
+            previous = tf.concat([tf.cast(states[:1], outputs.dtype), outputs[:-1]], axis=0)  # (time, batch, units)
             d_recurrent, d_states, extra = backward(cell, d_outputs, d_states, previous, saved, weights[0])
             d_weights = _weight_gradients(previous, d_recurrent, weights)
             return _projected_gradient(d_recurrent, extra), list(d_states), d_weights
