@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 ifdef CHARLM_DATA
-export CHARLM_DATA := $(abspath $(CHARLM_DATA))
+override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)") # a notebook's kernel works in another folder
+export CHARLM_DATA
 endif
 
 .PHONY: demo test notebooks bench

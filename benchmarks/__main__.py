@@ -7,7 +7,12 @@ import pathlib
 from benchmarks.timing import describe
 
 RESULTS = pathlib.Path(__file__).with_name("results.md")
-PARTS = {"Training step": "training_step", "Pipelines and encoding": "pipelines", "Generation": "generation"}
+PARTS = {
+    "Training step": "training_step",
+    "Pipelines and encoding": "pipelines",
+    "Generation": "generation",
+    "Time to quality": "time_to_quality",
+}
 INTRODUCTION = """\
 Medians of runs in which the competitors took turns; ratios are medians of the ratios within a turn. Times
 move from machine to machine and with what else it is doing, ratios much less."""

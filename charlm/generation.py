@@ -5,23 +5,27 @@ state, `more` goes on where the last call stopped, and `state` can be kept and p
 """
 
 import html
+import itertools
 import time
 import warnings
 from typing import NamedTuple
 
 import numpy as np
 
-from charlm.loop import CHUNK, Loop, Memory, Sampling
+from charlm.loop import CHUNK, Loop, NetworkState, Sampling
 
 START = "\n"  # what an empty prompt stands for: the text begins on a new line
+KEPT = 256  # characters in which `more` still finds the beginning of a stop text
+LISTS = (list, tuple, np.ndarray)
 
 
 class State(NamedTuple):
     """Where a generator stands: put it back to go on from there again."""
 
-    memory: Memory
+    network: NetworkState
     seeds: tuple  # one a row
     written: np.ndarray  # (rows,) characters drawn since the prompt: the place in each row's random numbers
+    tails: tuple  # the last characters of each row, in which a stop text may have begun
     single: bool  # whether the prompt was one string rather than a list
 
 
@@ -65,6 +69,7 @@ class Generator:
         seed=None,
         include_prompt=True,
         unknown="error",
+        replacement=" ",
         verbose=False,
     ):
         """Write text that continues a prompt, from zero state.
@@ -81,6 +86,7 @@ class Generator:
             include_prompt: whether the result begins with the prompt.
             unknown: for prompt characters outside the vocabulary: "error", "drop" or "replace", as in
                 `Vocabulary.encode`.
+            replacement: what "replace" writes, as in `Vocabulary.encode`.
             verbose: whether to print the characters written per second.
 
         Returns:
@@ -90,16 +96,20 @@ class Generator:
             ValueError: an argument outside the limits above, lists of different lengths, or unknown characters.
         """
         settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "stop": stop}
-        pieces = self._begin(prompt, length, seed, include_prompt, unknown, **settings)
+        pieces = self._begin(prompt, length, seed, include_prompt, (unknown, replacement), **settings)
         return self._join(pieces, verbose)
 
-    def stream(self, prompt="", length=500, seed=None, include_prompt=True, unknown="error", **settings):
+    def stream(
+        self, prompt="", length=500, seed=None, include_prompt=True, unknown="error", replacement=" ", **settings
+    ):
         """Write text as `generate` does, and yield it in pieces as it is made.
 
-        The arguments are those of `generate`. A row that has stopped yields empty pieces.
+        The arguments are those of `generate`, but for `verbose`. A row that has stopped yields empty pieces. Each
+        stream keeps its own place; `more` goes on after the piece that was made last.
         """
-        pieces = self._begin(prompt, length, seed, include_prompt, unknown, **settings)
-        return (_shape(texts, self._state.single) for texts in pieces)
+        pieces = self._begin(prompt, length, seed, include_prompt, (unknown, replacement), **settings)
+        single = self._state.single
+        return (_shape(texts, single) for texts in pieces)
 
     def more(self, length=500, temperature=1.0, top_k=None, top_p=None, stop=None, verbose=False):
         """Go on where the last call stopped, with its rows and random numbers.
@@ -113,14 +123,14 @@ class Generator:
             raise ValueError("There is nothing to go on from yet: call generate first, or set state.")
         rows = len(self._state.seeds)
         sampling = self._sampling(rows, temperature, top_k, top_p)
-        return self._join(self._write(_length(length), sampling, _stops(stop)), verbose)
+        return self._join(self._write(self._state, _length(length), sampling, _stops(stop)), verbose)
 
-    def score(self, text, unknown="error"):
+    def score(self, text, unknown="error", replacement=" "):
         """Judge a text: the loss of each of its characters, with carried state. The generator's state stays.
 
         Args:
             text: at least two characters.
-            unknown: as in `generate`.
+            unknown, replacement: as in `generate`.
 
         Returns:
             A `Score` in nats.
@@ -128,7 +138,7 @@ class Generator:
         Raises:
             ValueError: fewer than two characters, or unknown ones.
         """
-        ids = self.vocabulary.encode(text, unknown)
+        ids = self.vocabulary.encode(text, unknown, replacement)
         if len(ids) < 2:
             raise ValueError(f"A score needs at least 2 characters, one to predict from; the text has {len(ids)}.")
         losses = self._loop.read(self._loop.start(1), [ids])[1][0][1:]
@@ -148,7 +158,8 @@ class Generator:
             A `Comparison`, which shows as a table in a notebook and as text in a terminal.
         """
         rows = len(temperatures)
-        texts = self.generate([prompt] * rows, length, list(temperatures), seed=[seed] * rows, **settings)
+        seeds = [_seeds(seed, 1)[0]] * rows
+        texts = self.generate([prompt] * rows, length, list(temperatures), seed=seeds, **settings)
         return Comparison(tuple(temperatures), tuple(texts))
 
     def reset(self):
@@ -162,45 +173,49 @@ class Generator:
 
     @state.setter
     def state(self, state):
-        if state is not None and state.memory.logits.shape[-1] != len(self.vocabulary):
-            raise ValueError(
-                f"The state is of a vocabulary of {state.memory.logits.shape[-1]} characters, this one has "
-                f"{len(self.vocabulary)}. Set a state that this generator gave."
-            )
+        if state is not None:
+            fresh = self._loop.start(len(state.seeds))
+            shapes = [[tuple(x.shape) for x in (*sum(n.states, ()), n.logits)] for n in (state.network, fresh)]
+            if shapes[0] != shapes[1]:
+                raise ValueError(
+                    f"The state is of another network: its arrays are {shapes[0]}, this one's {shapes[1]}. "
+                    "Set a state that this generator gave."
+                )
         self._state = state
 
     def _begin(self, prompt, length, seed, include_prompt, unknown, temperature=1.0, top_k=None, top_p=None, stop=None):
         """Check everything at once, read the prompts, and return the iterator of pieces."""
         given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         rows = _count_rows(given)
-        single = not any(isinstance(value, (list, tuple)) for value in given.values())
+        single = not any(isinstance(value, LISTS) for value in given.values())
         sampling = self._sampling(rows, temperature, top_k, top_p)
         length, stops, seeds = _length(length), _stops(stop), _seeds(seed, rows)
-        prompts = list(prompt) if isinstance(prompt, (list, tuple)) else [prompt] * rows
-        ids = [self._read_prompt(text, unknown) for text in prompts]
-        memory, _ = self._loop.read(self._loop.start(rows), ids)
-        self._state = State(memory, seeds, np.zeros(rows, np.int64), single)
-        return self._pieces(prompts if include_prompt else None, length, sampling, stops)
-
-    def _pieces(self, prompts, length, sampling, stops):
-        if prompts is not None:
-            yield prompts
-        yield from self._write(length, sampling, stops)
+        prompts = list(prompt) if isinstance(prompt, LISTS) else [prompt] * rows
+        ids = [self._read_prompt(text, *unknown) for text in prompts]
+        network, _ = self._loop.read(self._loop.start(rows), ids)
+        if not np.isfinite(network.logits).all():
+            raise ValueError(
+                "The network's scores are not numbers: its weights are damaged. Use an earlier checkpoint."
+            )
+        self._state = State(network, seeds, np.zeros(rows, np.int64), ("",) * rows, single)
+        pieces = self._write(self._state, length, sampling, stops)
+        return itertools.chain([prompts], pieces) if include_prompt else pieces
 
     def _join(self, chunks, verbose):
         """Join each row's pieces; with `verbose`, say how fast they came."""
-        began, texts = time.perf_counter(), [""] * len(self._state.seeds)
+        began, written_before = time.perf_counter(), self._state.written.sum()
+        texts = [""] * len(self._state.seeds)
         for pieces in chunks:
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         if verbose:
-            total, seconds = sum(map(len, texts)), time.perf_counter() - began
+            total, seconds = self._state.written.sum() - written_before, time.perf_counter() - began
             print(f"{total:,} characters in {seconds:.2f} s: {total / seconds:,.0f} characters/s")
         return _shape(texts, self._state.single)
 
-    def _read_prompt(self, text, unknown):
+    def _read_prompt(self, text, unknown, replacement):
         if not isinstance(text, str):
             raise ValueError(f"The prompt is {text!r}; give a string, or a list of strings.")
-        ids = self.vocabulary.encode(text, unknown)
+        ids = self.vocabulary.encode(text, unknown, replacement)
         if len(ids) == 0 and START not in self.vocabulary:
             raise ValueError("An empty prompt begins after a line break, which this vocabulary lacks; give a prompt.")
         return ids if len(ids) else self.vocabulary.encode(START)
@@ -219,32 +234,36 @@ class Generator:
         ks = np.minimum(ks, vocab_size)
         return Sampling(temperatures.astype(np.float32), ks.astype(np.int32), ps.astype(np.float32))
 
-    def _write(self, length, sampling, stops):
-        """Yield a list of pieces, one a row, until `length` characters are written or every row has stopped."""
-        rows = len(self._state.seeds)
-        tails, longest_stop = [""] * rows, max(map(len, stops), default=1)
-        going = np.ones(rows, bool)
+    def _write(self, state, length, sampling, stops):
+        """Yield a list of pieces, one a row, until `length` characters are written or every row has stopped.
+
+        It goes on from its own `state`, whatever other calls do meanwhile, and leaves each new one with the generator.
+        """
+        going = np.ones(len(state.seeds), bool)
+        kept = max([KEPT, *map(len, stops)])
         while length > 0 and going.any():
             counts = np.where(going, min(length, CHUNK), 0).astype(np.int32)
             length -= CHUNK
-            pieces, counts_kept = self._write_chunk(counts, sampling, stops, tails)
-            going &= counts_kept == counts
-            for row, piece in enumerate(pieces):
-                tails[row] = (tails[row] + piece)[-longest_stop:]
-                going[row] &= not any(tails[row].endswith(stop) for stop in stops)
+            state, pieces, stopped = self._write_chunk(state, counts, sampling, stops)
+            going &= ~stopped
+            tails = [tail + piece for tail, piece in zip(state.tails, pieces, strict=True)]
+            tails = ("" if stop else tail[-kept:] for tail, stop in zip(tails, stopped, strict=True))
+            self._state = state = state._replace(tails=tuple(tails))
             yield pieces
 
-    def _write_chunk(self, counts, sampling, stops, tails):
+    def _write_chunk(self, state, counts, sampling, stops):
         """Write up to `CHUNK` characters a row; where a stop text ends earlier, only up to there."""
-        memory, seeds, written, single = self._state
-        uniforms = np.stack([draw_uniforms(seed, start, CHUNK) for seed, start in zip(seeds, written, strict=True)])
-        after, ids = self._loop.write(memory, counts, uniforms, sampling)
+        places = zip(state.seeds, state.written, strict=True)
+        uniforms = np.stack([draw_uniforms(seed, start, CHUNK) for seed, start in places])
+        network, ids = self._loop.write(state.network, counts, uniforms, sampling)
         texts = [self.vocabulary.decode(row[:count]) for row, count in zip(ids, counts, strict=True)]
-        kept = np.array([_end_of_stop(t, text, stops) for t, text in zip(tails, texts, strict=True)], np.int32)
+        ends = [_end_of_stop(tail, text, stops) for tail, text in zip(state.tails, texts, strict=True)]
+        stopped = np.array([end is not None for end in ends])
+        kept = np.array([count if end is None else end for count, end in zip(counts, ends, strict=True)], np.int32)
         if (kept < counts).any():  # the state must be that of the stop's last character: run the chunk again, shorter
-            after, _ = self._loop.write(memory, kept, uniforms, sampling)
-        self._state = State(after, seeds, written + kept, single)
-        return [text[:count] for text, count in zip(texts, kept, strict=True)], kept
+            network, _ = self._loop.write(state.network, kept, uniforms, sampling)
+        state = state._replace(network=network, written=state.written + kept)
+        return state, [text[:count] for text, count in zip(texts, kept, strict=True)], stopped
 
 
 class Comparison(NamedTuple):
@@ -291,18 +310,18 @@ def _shape(texts, single):
 
 
 def _end_of_stop(tail, text, stops):
-    """Count the characters of `text` up to the end of the first stop text, which may begin in `tail`."""
+    """Count the characters of `text` up to the end of the first stop text, which may begin in `tail`; None: no stop."""
     ends = []
     for stop in stops:
         overlap = tail[len(tail) - min(len(tail), len(stop) - 1) :]
         place = (overlap + text).find(stop)
         if place >= 0:
             ends.append(place + len(stop) - len(overlap))
-    return min(ends, default=len(text))
+    return min(ends, default=None)
 
 
 def _count_rows(given):
-    lengths = {name: len(value) for name, value in given.items() if isinstance(value, (list, tuple))}
+    lengths = {name: len(value) for name, value in given.items() if isinstance(value, LISTS)}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():
         named = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ValueError(f"Lists must have one entry for each row, at least one, but have: {named}.")
@@ -323,7 +342,7 @@ def _require(name, values, holds, limits):
 
 
 def _length(length):
-    if isinstance(length, bool) or length != int(length) or length < 0:
+    if not isinstance(length, (int, np.integer)) or isinstance(length, bool) or length < 0:
         raise ValueError(f"length is {length}; it must be a whole number of characters, at least 0.")
     return int(length)
 
@@ -338,7 +357,7 @@ def _stops(stop):
 def _seeds(seed, rows):
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    seeds = tuple(seed) if isinstance(seed, (list, tuple)) else tuple(seed + row for row in range(rows))
+    seeds = tuple(seed) if isinstance(seed, LISTS) else tuple(seed + row for row in range(rows))
     for value in seeds:
         if value != int(value) or value < 0:
             raise ValueError(f"seed is {value}; it must be a whole number, at least 0.")

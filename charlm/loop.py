@@ -18,7 +18,7 @@ CHUNK = 128  # characters a call at most
 STEPS = {"rnn": rnn.rnn_step, "gru": rnn.gru_step, "lstm": rnn.lstm_step}
 
 
-class Memory(NamedTuple):
+class NetworkState(NamedTuple):
     """What a network remembers between calls: all that decides how a row goes on, but for its random numbers."""
 
     states: tuple  # for each layer a tuple of (rows, units): (h,), or (h, c) for an LSTM
@@ -58,20 +58,20 @@ class Loop:
         )
 
     def start(self, rows):
-        """Return the memory of `rows` rows that have read nothing: zero states."""
+        """Return the state of `rows` rows that have read nothing: zero states."""
         zeros = [np.zeros((rows, width), np.float32) for width in self._widths]
         states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in zip(self._cells, zeros, strict=True))
-        return Memory(states, np.zeros((rows, self.vocab_size), np.float32))
+        return NetworkState(states, np.zeros((rows, self.vocab_size), np.float32))
 
-    def read(self, memory, texts):
+    def read(self, state, texts):
         """Let each row read a text.
 
         Args:
-            memory: a `Memory` of as many rows as there are texts.
+            state: a `NetworkState` of as many rows as there are texts.
             texts: list of (characters,) ids, of any lengths.
 
         Returns:
-            `(memory, losses)`: the memory afterwards, and for each text a (characters,) array of nats: the loss of
+            `(state, losses)`: the state afterwards, and for each text a (characters,) array of nats: the loss of
             each character given all before it. A row that has read nothing yet has no opinion on its first
             character: there the loss is ln V.
         """
@@ -85,43 +85,46 @@ class Loop:
             given = np.zeros((rows, CHUNK), np.int32)
             for row, piece in enumerate(pieces):
                 given[row, : len(piece)] = piece
-            memory, _, nats = self._run(memory, given, counts, counts, uniforms, likeliest)
+            state, _, nats = self._run(state, given, counts, counts, uniforms, likeliest)
             for row, count in enumerate(counts):
                 losses[row].append(nats[row, :count])
-        return memory, [np.concatenate(parts) if parts else np.zeros(0, np.float32) for parts in losses]
+        return state, [np.concatenate(parts) if parts else np.zeros(0, np.float32) for parts in losses]
 
-    def write(self, memory, counts, uniforms, sampling):
+    def write(self, state, counts, uniforms, sampling):
         """Let each row write characters.
 
         Args:
-            memory: a `Memory`.
+            state: a `NetworkState`.
             counts: (rows,) characters to write, each 0 to `CHUNK`; a row with 0 stays as it is.
             uniforms: (rows, CHUNK) random numbers in [0, 1), one for each character.
             sampling: a `Sampling`.
 
         Returns:
-            `(memory, ids)`: the memory afterwards, and (rows, CHUNK) ids of which row r has `counts[r]`.
+            `(state, ids)`: the state afterwards, and (rows, CHUNK) ids of which row r has `counts[r]`.
         """
         given = np.zeros((len(counts), CHUNK), np.int32)
-        memory, ids, _ = self._run(memory, given, np.zeros_like(counts), counts, uniforms, sampling)
-        return memory, ids
+        state, ids, _ = self._run(state, given, np.zeros_like(counts), counts, uniforms, sampling)
+        return state, ids
 
-    def _run(self, memory, given, given_counts, counts, uniforms, sampling):
+    def _run(self, state, given, given_counts, counts, uniforms, sampling):
         filtering = bool(np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1))
-        step = compiled_step(self._cells)
+        step = compiled_step(self._cells, len(counts))
         states, logits, ids, nats = step(
-            self._weights, *map(_tensors, (memory, given, given_counts, counts, uniforms, sampling, filtering))
+            self._weights, *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering))
         )
-        return Memory(states, logits), ids.numpy(), nats.numpy()
+        return NetworkState(states, logits), ids.numpy(), nats.numpy()
 
 
 @functools.cache
-def compiled_step(cells):
-    """Return the XLA function that runs networks of these cells; one trace for every shape, kept for the process."""
+def compiled_step(cells, rows):
+    """Return the XLA function that runs networks of these cells on `rows` rows; kept for the process.
 
-    def run(weights, memory, given, given_counts, counts, uniforms, sampling, filtering):
-        ids = tf.TensorArray(tf.int32, CHUNK, element_shape=(given.shape[0],))
-        nats = tf.TensorArray(tf.float32, CHUNK, element_shape=(given.shape[0],))
+    Each number of rows has a function of its own, so that TensorFlow does not warn of retracing.
+    """
+
+    def run(weights, state, given, given_counts, counts, uniforms, sampling, filtering):
+        ids = tf.TensorArray(tf.int32, CHUNK, element_shape=(rows,))
+        nats = tf.TensorArray(tf.float32, CHUNK, element_shape=(rows,))
 
         def body(time, states, logits, ids, nats):
             chosen = choose(logits, uniforms[:, time], sampling, filtering)
@@ -134,7 +137,7 @@ def compiled_step(cells):
             return time + 1, tf.nest.map_structure(keep, next_states, states), keep(next_logits, logits), ids, nats
 
         steps = tf.reduce_max(counts)
-        initial = (tf.constant(0), memory.states, memory.logits, ids, nats)
+        initial = (tf.constant(0), state.states, state.logits, ids, nats)
         _, states, logits, ids, nats = tf.while_loop(lambda time, *_: time < steps, body, initial)
         return states, logits, tf.transpose(ids.stack()), tf.transpose(nats.stack())
 
@@ -154,7 +157,8 @@ def choose(logits, uniforms, sampling, filtering):
         (rows,) int32 ids.
     """
     warm = sampling.temperature > 0
-    scaled = logits / tf.where(warm, sampling.temperature, 1.0)[:, None]
+    likeliest = tf.reduce_max(logits, axis=-1, keepdims=True)  # taken off first: a tiny temperature must not overflow
+    scaled = (logits - likeliest) / tf.where(warm, sampling.temperature, 1.0)[:, None]
     drawn = tf.cond(
         filtering,
         lambda: _draw_among_likeliest(scaled, uniforms, sampling.top_k, sampling.top_p),
@@ -185,12 +189,11 @@ def _draw_among_likeliest(scaled, uniforms, top_k, top_p):
 
 def _step(cells, weights, character, states):
     """Read one character a row: the new states and the next character's logits."""
-    projected, new_states = tf.gather(weights["table"], character), []
-    for number, (cell, recurrent) in enumerate(zip(cells, weights["recurrences"], strict=True)):
-        if number:
-            kernel, bias = weights["projections"][number - 1]
-            projected = output @ kernel + bias
-        output, state = STEPS[cell](projected, list(states[number]), *recurrent)
+    output, new_states = tf.gather(weights["table"], character), []
+    layers = zip(cells, [None, *weights["projections"]], weights["recurrences"], states, strict=True)
+    for cell, projection, recurrence, state in layers:
+        projected = output if projection is None else output @ projection[0] + projection[1]
+        output, state = STEPS[cell](projected, list(state), *recurrence)
         new_states.append(tuple(state))
     kernel, bias = weights["logits"]
     return tuple(new_states), output @ kernel + bias

@@ -8,7 +8,7 @@ import numpy as np
 from charlm.loop import Loop
 
 BLOCK = 1000  # neighbouring losses hang together; blocks this long are nearly independent
-WARMUP = 200  # characters a row reads before it is scored, so that no score begins with an empty memory
+WARMUP = 200  # characters a row reads before it is scored, so that no score begins with a state of zero
 
 
 class Evaluation(NamedTuple):

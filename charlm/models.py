@@ -67,13 +67,7 @@ def compile_model(model, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.0, de
     for name, value in (("learning_rate", learning_rate), ("clip_norm", clip_norm), ("decay_steps", decay_steps)):
         if value is not None and not value > 0:
             raise ValueError(f"{name} is {value}; it must be above 0.")
-    rate = learning_rate
-    if decay_steps is not None:
-        warmup_steps = max(1, min(warmup_steps, decay_steps // 10))
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0, max(1, decay_steps - warmup_steps), FINAL_RATE, warmup_target=learning_rate, warmup_steps=warmup_steps
-        )
-    optimizer = keras.optimizers.Adam(rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm)
+    optimizer = _optimizer(learning_rate, clip_norm, weight_decay, decay_steps, warmup_steps)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     return model
 
@@ -114,22 +108,23 @@ def build_arguments(model):
 
 
 def compile_arguments(model):
-    """Read from a compiled model the arguments of `compile_model`; None for another kind of optimizer."""
-    optimizer = model.optimizer
+    """Read from a model the arguments of `compile_model`; None where it was compiled in another way, or not at all."""
+    optimizer = getattr(model, "optimizer", None)
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # what float16's loss scaling wraps
     if type(optimizer) is not keras.optimizers.Adam:
         return None
     config = optimizer.get_config()
     rate, schedule = config["learning_rate"], {}
     if isinstance(rate, dict):
-        if rate["class_name"] != "CosineDecay":
-            return None
-        schedule = {
-            "decay_steps": rate["config"]["decay_steps"] + rate["config"]["warmup_steps"],
-            "warmup_steps": rate["config"]["warmup_steps"],
-        }
-        rate = rate["config"]["warmup_target"]
-    arguments = {"learning_rate": float(rate), "clip_norm": config["global_clipnorm"]}
-    return {**arguments, "weight_decay": config["weight_decay"] or 0.0, **schedule}
+        schedule = rate["config"]
+        steps = {"decay_steps": schedule["decay_steps"] + (schedule.get("warmup_steps") or 0)}
+        rate, schedule = schedule.get("warmup_target"), {**steps, "warmup_steps": schedule.get("warmup_steps")}
+    if rate is None or None in schedule.values():
+        return None
+    found = {"learning_rate": float(rate), "clip_norm": config["global_clipnorm"]}
+    found = {**found, "weight_decay": config["weight_decay"] or 0.0, **schedule}
+    again = _optimizer(**found).get_config()
+    return found if {**again, "name": ""} == {**config, "name": ""} else None
 
 
 def cell_name(layer):
@@ -147,6 +142,16 @@ def reset_states(model):
     for layer in recurrent_layers(model):
         if layer.stateful:
             layer.reset_state()
+
+
+def _optimizer(learning_rate, clip_norm, weight_decay, decay_steps=None, warmup_steps=0):
+    rate = learning_rate
+    if decay_steps is not None:
+        warmup_steps = max(1, min(warmup_steps, decay_steps // 10))
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0, max(1, decay_steps - warmup_steps), FINAL_RATE, warmup_target=learning_rate, warmup_steps=warmup_steps
+        )
+    return keras.optimizers.Adam(rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm)
 
 
 def _check_arguments(cell, dropout, batch_size, stateful, **sizes):

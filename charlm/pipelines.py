@@ -8,6 +8,8 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+ROUNDING = 1e-6  # 1 - 0.05 - 0.05 is a little less than 0.9, and must not cost a character
+
 
 class _Epoch:
     """The number of the epoch that the next pass over `windows` is for, where training has told it."""
@@ -36,8 +38,7 @@ def split(ids, validation=0.1, test=0.0):
     """
     if validation < 0 or test < 0 or validation + test >= 1:
         raise ValueError(f"validation {validation} and test {test} must be at least 0 and together below 1.")
-    train_end = int(len(ids) * (1 - validation - test))
-    validation_end = int(len(ids) * (1 - test)) if test else len(ids)
+    train_end, validation_end = (int(len(ids) * share + ROUNDING) for share in (1 - validation - test, 1 - test))
     parts = [ids[:train_end], ids[train_end:validation_end]] + ([ids[validation_end:]] if test else [])
     if len(parts[0]) == 0 or (validation and len(parts[1]) == 0) or (test and len(parts[2]) == 0):
         sizes = ", ".join(f"{len(part):,}" for part in parts)
@@ -76,8 +77,10 @@ def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0):
         A `tf.data.Dataset` of (inputs, targets), both (B, T) int32; targets are the inputs one character on.
 
     Raises:
-        ValueError: `ids` has fewer than B * (T + 1) characters, or B or T is below 1.
+        ValueError: `ids` has fewer than B * (T + 1) characters, B or T is below 1, or the seed is negative.
     """
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed is {seed}; it must be a whole number, at least 0.")
     span = sequence_length + 1
     _check_sizes(ids, sequence_length, batch_size, batch_size * span, f"(sequence_length {sequence_length} + 1)")
     batches = len(ids) // span // batch_size

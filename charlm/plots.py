@@ -1,6 +1,7 @@
 """The pictures of the notebooks, drawn with matplotlib."""
 
 import matplotlib.pyplot as plt
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 SIZE = (7, 3.5)  # inches: readable in a saved notebook, and small in bytes
@@ -50,6 +51,9 @@ def plot_ladder(ladder):
         color=[f"C{kinds.index(row.kind)}" for row in ladder.rows],
     )
     axes.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
+    present = {row.kind for row in ladder.rows}
+    handles = [Patch(color=f"C{place}", label=kind) for place, kind in enumerate(kinds) if kind in present]
+    axes.legend(handles=handles, fontsize="small", loc="lower right")
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set(xlabel="bits per character: less is better")

@@ -15,7 +15,8 @@ The equations are Keras' (gate order z, r, h and i, f, c, o); `gru_step`, `lstm_
 step of them on plain tensors, and what a generator needs of a layer is in `recurrent_weights`.
 """
 
-from typing import Callable, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf

@@ -1,7 +1,7 @@
 """The run folder: all that a trained model needs, nothing that runs code, and never a half-written file.
 
     runs/<name>/run.json                                 vocabulary, network, optimizer, corpus, versions
-    runs/<name>/checkpoints/<epoch>-<val loss>.weights.h5    best and last, each with its optimizer state
+    runs/<name>/checkpoints/<epoch>-<val loss>.weights.h5    best and last, each with its optimizer state and a .sha256
     runs/<name>/history.csv                              a line for each epoch
     runs/<name>/samples.txt                              what the network wrote after each epoch
 
@@ -9,6 +9,7 @@ The callbacks here are for `model.fit(train, validation_data=..., callbacks=run.
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -66,7 +67,8 @@ class Run:
             model: from `build_model`, compiled.
             vocabulary: the `Vocabulary` of the text.
             corpus: from `load_corpus`; its name and sha256 are noted.
-            data: how the text was split and fed, to be noted: a dictionary of names and numbers.
+            data: how the text was split and fed, to be noted: a dictionary of names and numbers, such as
+                `{"validation": 0.1, "sequence_length": 64, "batch_size": 32}`.
 
         Returns:
             The `Run`.
@@ -79,6 +81,7 @@ class Run:
         settings = {
             "vocabulary": vocabulary.to_json(),
             "model": arguments,
+            "dtype_policy": model.dtype_policy.name,
             "training": compile_arguments(model),
             "corpus": corpus and {"name": corpus.name, "sha256": corpus.sha256, "standin": corpus.is_standin},
             "data": data,
@@ -125,7 +128,7 @@ class Run:
             ValueError: the checkpoint is damaged or of another network, or `checkpoint` is neither.
         """
         arguments = {**self.settings["model"], "batch_size": batch_size, "stateful": stateful}
-        model = _rebuild(build_model, arguments, self.path)
+        model = self._build(arguments)
         _load_weights(model, self._choose(checkpoint))
         return model
 
@@ -140,19 +143,32 @@ class Run:
         return sorted(found, key=lambda checkpoint: checkpoint.epoch)
 
     def history(self):
-        """Read `history.csv`: a list with a dictionary of numbers for each epoch."""
+        """Read `history.csv`: a list with a dictionary of numbers for each epoch.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         file = self.path / "history.csv"
         if not file.exists():
             return []
         with file.open(newline="", encoding="utf-8") as lines:
-            return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in csv.DictReader(lines)]
+            rows = csv.DictReader(lines)
+            try:
+                return [{k: int(v) if k == "epoch" else float(v) for k, v in row.items()} for row in rows]
+            except (ValueError, TypeError) as error:
+                raise ValueError(
+                    f"{file} is damaged ({error}). Mend it, or remove it: only the curve is lost."
+                ) from error
 
-    def callbacks(self, prompt="\n", verbose=True):
+    def callbacks(self, prompt=None, verbose=True):
         """List the callbacks that a run needs: carried state, checkpoints and history, stop on NaN, samples.
 
         Args:
-            prompt: what each epoch's sample goes on from.
+            prompt: what each epoch's sample goes on from; None for a line break, or whatever the vocabulary has.
             verbose: whether progress and samples are printed, and `fit` needs no progress bar of its own.
+
+        Raises:
+            ValueError: the prompt has characters outside the vocabulary.
         """
         shown = [Progress()] if verbose else []
         samples = Samples(self, prompt, verbose)
@@ -170,6 +186,15 @@ class Run:
     def __repr__(self):
         kept = ", ".join(f"epoch {c.epoch} ({c.val_loss:.4f} nats)" for c in self.checkpoints()) or "no epoch finished"
         return f"Run({self.path.as_posix()!r}: {kept})"
+
+    def _build(self, arguments):
+        """Build the network under the precision it was trained in."""
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy(self.settings.get("dtype_policy", "float32"))
+        try:
+            return _rebuild(build_model, arguments, self.path)
+        finally:
+            keras.config.set_dtype_policy(policy)
 
     def _choose(self, checkpoint):
         if checkpoint not in ("best", "last"):
@@ -190,7 +215,7 @@ def checkpoints(run):
     return RunCheckpoint(run)
 
 
-def resume(run):
+def resume(run, decay_steps=None):
     """Take up a run after its last finished epoch, as if it had never stopped.
 
     Weights, optimizer, learning rate schedule, dropout and the order of `windows` go on where they were. Build the
@@ -198,6 +223,8 @@ def resume(run):
 
     Args:
         run: a `Run`, or the path of its folder.
+        decay_steps: batches, from the very beginning, over which the learning rate falls, where the run is to become
+            longer than planned; None keeps the plan, after whose end the rate stays at its lowest.
 
     Returns:
         `(model, epoch)`: the compiled model, and how many epochs are finished.
@@ -210,10 +237,14 @@ def resume(run):
     if run.settings["training"] is None:
         raise ValueError(f"{run.path} does not know its optimizer. Use compile_model for runs that are to be resumed.")
     last = run._choose("last")
+    run.history()  # a damaged one should be known now, not after an epoch
     for leftover in run.path.rglob(UNFINISHED + "*"):
         leftover.unlink()
-    model = _rebuild(build_model, run.settings["model"], run.path)
-    _rebuild(compile_model, {"model": model, **run.settings["training"]}, run.path)
+    model = run._build(run.settings["model"])
+    training = (
+        run.settings["training"] if decay_steps is None else {**run.settings["training"], "decay_steps": decay_steps}
+    )
+    _rebuild(compile_model, {"model": model, **training}, run.path)
     model.optimizer.build(model.trainable_variables)
     _load_weights(model, last)
     return model, last.epoch
@@ -253,18 +284,28 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._began = time.perf_counter()
+        finished = max((checkpoint.epoch for checkpoint in self.run.checkpoints()), default=0)
+        if epoch < finished:
+            raise ValueError(
+                f"{self.run.path} has finished {finished} epochs, and fit begins at {epoch}. Pass initial_epoch={finished} "
+                "with the model from resume, or begin another run with Run.create."
+            )
 
     def on_epoch_end(self, epoch, logs=None):
         if "val_loss" not in (logs or {}):
-            raise ValueError("A checkpoint's name holds val_loss, which fit did not give: pass it validation_data.")
+            raise ValueError(
+                "A checkpoint's name holds val_loss, which fit did not give: pass it validation_data, with "
+                "validation_freq=1."
+            )
         if not (math.isfinite(logs["loss"]) and math.isfinite(logs["val_loss"])):
             return  # a network that is lost is no checkpoint
         finished = epoch + 1
         row = {"epoch": finished, **logs, "seconds": round(time.perf_counter() - self._began, 1)}
         self.run.record(row)
-        path = Path(self.filepath.format(epoch=finished, val_loss=logs["val_loss"]))
+        path = self.run.path / "checkpoints" / CHECKPOINT.format(epoch=finished, val_loss=logs["val_loss"])
         unfinished = path.with_name(UNFINISHED + path.name)
         self.model.save_weights(unfinished, overwrite=True)
+        _write(_checksum_file(path), _sha256(unfinished))
         _replace(unfinished, path)
         self._keep_best_and_last()
 
@@ -273,6 +314,7 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
         for checkpoint in self.run.checkpoints():
             if checkpoint not in kept:
                 checkpoint.path.unlink()
+                _checksum_file(checkpoint.path).unlink(missing_ok=True)
 
 
 class Progress(keras.callbacks.Callback):
@@ -301,11 +343,16 @@ class Progress(keras.callbacks.Callback):
 class Samples(keras.callbacks.Callback):
     """Writes a sample after each epoch to `samples.txt`, always from the same random numbers."""
 
-    def __init__(self, run, prompt="\n", verbose=True):
+    def __init__(self, run, prompt=None, verbose=True):
         super().__init__()
-        self.run, self.prompt, self.verbose = run, prompt, verbose
+        characters = run.vocabulary.characters
+        self.prompt = ("\n" if "\n" in characters else characters[0]) if prompt is None else prompt
+        run.vocabulary.encode(self.prompt)  # an unknown character should be known now, not after an epoch
+        self.run, self.verbose = run, verbose
 
     def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            return  # a network that is lost has nothing to say
         text = Generator(self.model, self.run.vocabulary).generate(self.prompt, SAMPLED_CHARACTERS, seed=0)
         file = self.run.path / "samples.txt"
         earlier = file.read_text(encoding="utf-8") if file.exists() else ""
@@ -338,13 +385,24 @@ def _rebuild(function, arguments, path):
 
 
 def _load_weights(model, checkpoint):
+    path, noted = checkpoint.path, _checksum_file(checkpoint.path)
     try:
-        model.load_weights(checkpoint.path)
-    except (OSError, ValueError, KeyError) as error:
+        if noted.exists() and noted.read_text() != _sha256(path):
+            raise ValueError("its sha256 is not the one noted when it was written")
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise ValueError(
-            f"{checkpoint.path} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
+            f"{path} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
             "Take the folder from a copy, use the other checkpoint, or train again."
         ) from error
+
+
+def _checksum_file(path):
+    return path.with_name(path.name + ".sha256")
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _make_folder(path):

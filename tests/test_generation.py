@@ -25,12 +25,12 @@ def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, la
     model = small_model(cell, layers, scale=1.0, batch_size=1, stateful=True)  # larger weights amplify rounding
     text = ids[: CHUNK + 40]
     loop = Loop(model)
-    memory, (losses,) = loop.read(loop.start(1), [text])
+    state, (losses,) = loop.read(loop.start(1), [text])
     logits = np.concatenate([model(text[None, at : at + 1].astype(np.int32))[0] for at in range(len(text))])
     expected = tf.nn.sparse_softmax_cross_entropy_with_logits(text[1:].astype(np.int32), logits[:-1])
     np.testing.assert_allclose(losses[1:], expected, atol=1e-4)
-    np.testing.assert_allclose(memory.logits[0], logits[-1], atol=1e-4)
-    for layer, states in zip([x for x in model.layers if hasattr(x, "states")], memory.states, strict=True):
+    np.testing.assert_allclose(state.logits[0], logits[-1], atol=1e-4)
+    for layer, states in zip([x for x in model.layers if hasattr(x, "states")], state.states, strict=True):
         for ours, theirs in zip(states, tf.nest.flatten(layer.states), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
@@ -39,9 +39,9 @@ def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, la
 def test_temperature_0_is_argmax_of_the_keras_model(small_model, cell, vocabulary):
     model = small_model(cell, 2)
     text = Generator(model, vocabulary).generate("the ", 60, temperature=0)
-    for at in range(4, len(text)):
-        logits = model(vocabulary.encode(text[:at])[None].astype(np.int32))[0, -1]
-        assert vocabulary.characters[int(np.argmax(logits))] == text[at]
+    logits = model(vocabulary.encode(text)[None].astype(np.int32))[0]
+    likeliest = vocabulary.decode(np.argmax(logits, axis=-1))
+    assert text[4:] == likeliest[3:-1]
 
 
 def draw(logits, temperature=1.0, top_k=None, top_p=1.0, rows=100_000, seed=0):
@@ -111,11 +111,11 @@ def shared_generator(vocabulary):
 
 def test_a_prompts_state_equals_feeding_its_characters_one_by_one(small_model, ids):
     loop = Loop(small_model("lstm", 2))
-    memory, _ = loop.read(loop.start(1), [ids[:150]])
+    state, _ = loop.read(loop.start(1), [ids[:150]])
     stepwise = loop.start(1)
     for at in range(150):
         stepwise, _ = loop.read(stepwise, [ids[at : at + 1]])
-    for ours, theirs in zip(tf.nest.flatten(memory), tf.nest.flatten(stepwise), strict=True):
+    for ours, theirs in zip(tf.nest.flatten(state), tf.nest.flatten(stepwise), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-6)
 
 
@@ -180,10 +180,74 @@ def test_rows_stop_each_at_its_own_place(generator):
     assert generator.more(20) == [text[text.index("e") + 1 :][:20] for text in whole]
 
 
+def test_a_stop_text_that_begins_before_more_is_found(generator):
+    whole = generator.generate("the ", 200, seed=2, include_prompt=False)
+    stop = whole[98:102]
+    end = whole.index(stop) + 4
+    first = generator.generate("the ", 100, seed=2, stop=stop, include_prompt=False)
+    assert first + generator.more(100, stop=stop) == whole[:end] or end <= 100
+
+
+def test_overlapping_stop_texts_end_at_the_first(generator):
+    whole = generator.generate("the ", 200, seed=2, include_prompt=False)
+    stops = [whole[50:53], whole[51:54], whole[52:53]]
+    end = min(whole.index(stop) + len(stop) for stop in stops)
+    assert generator.generate("the ", 200, seed=2, include_prompt=False, stop=stops) == whole[:end]
+
+
+def test_two_streams_and_a_call_between_do_not_mix(generator):
+    alone = [generator.generate(prompt, 3 * CHUNK, seed=1) for prompt in ("the ", "dog")]
+    texts = ["", ""]
+    for pieces in zip(
+        generator.stream("the ", 3 * CHUNK, seed=1), generator.stream("dog", 3 * CHUNK, seed=1), strict=True
+    ):
+        generator.generate("a", 5)
+        texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
+    assert texts == alone
+
+
+def test_an_abandoned_stream_goes_on_after_its_last_piece(generator):
+    whole = generator.generate("the ", 2 * CHUNK, seed=1, include_prompt=False)
+    stream = generator.stream("the ", 9 * CHUNK, seed=1, include_prompt=False)
+    assert next(stream) + generator.more(CHUNK) == whole
+
+
+def test_a_saved_state_goes_on_in_another_generator(small_model, vocabulary, generator):
+    import pickle
+
+    generator.generate(["the ", "dog"], 30, seed=1)
+    stored = tf.nest.map_structure(np.asarray, generator.state.network)
+    other = Generator(small_model(), vocabulary)
+    other.state = pickle.loads(pickle.dumps(generator.state._replace(network=stored)))
+    assert other.more(40) == generator.more(40)
+
+
+def test_weights_that_are_not_numbers_are_named(small_model, vocabulary):
+    model = small_model()
+    model.set_weights([weight * np.nan for weight in model.get_weights()])
+    with pytest.raises(ValueError, match="weights are damaged"):
+        Generator(model, vocabulary).generate("the", 5)
+
+
+def test_the_smallest_temperature_is_nearly_argmax(generator):
+    assert generator.generate("the ", 50, temperature=1e-38, seed=1) == generator.generate("the ", 50, temperature=0)
+
+
+def test_arrays_are_lists_too(generator):
+    assert generator.generate(
+        "the ", 20, temperature=np.array([0.5, 1.0]), seed=np.array([1, 2])
+    ) == generator.generate("the ", 20, temperature=[0.5, 1.0], seed=[1, 2])
+
+
+def test_256_rows_at_once_are_each_what_they_are_alone(generator):
+    rows = generator.generate(["the "] * 256, 20, seed=0)
+    assert rows[255] == generator.generate("the ", 20, seed=255)
+
+
 def test_one_trace_serves_twenty_different_calls(small_model, vocabulary):
     generator = Generator(small_model("lstm", 3), vocabulary)
     generator.generate("the", 10)
-    step = compiled_step(("lstm", "lstm", "lstm"))
+    step = compiled_step(("lstm", "lstm", "lstm"), 1)
     before = step.experimental_get_tracing_count()
     for call in range(1, 21):
         narrowed = {"top_k": call, "top_p": 1 / call} if call % 2 else {}
@@ -244,7 +308,10 @@ def test_mixed_precision_weights_are_read(small_model, vocabulary):
         model = small_model("lstm", 2)
     finally:
         keras.config.set_dtype_policy("float32")
-    assert len(Generator(model, vocabulary).generate("the", 30)) == 33
+    text = "the quick brown fox jumps over the lazy dog"
+    ids = vocabulary.encode(text).astype(np.int32)[None]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[:, 1:], tf.cast(model(ids[:, :-1]), tf.float32))[0]
+    np.testing.assert_allclose(Generator(model, vocabulary).score(text).losses, losses, atol=0.3, rtol=0.1)
 
 
 def test_comparison_shows_every_temperature_and_escapes_the_text():
@@ -267,7 +334,10 @@ def test_low_temperature_repeats_itself(generator):
 
 def test_verbose_prints_the_speed(generator, capsys):
     generator.generate("the ", 100, verbose=True)
-    assert "characters/s" in capsys.readouterr().out
+    generator.more(50, verbose=True)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("100 characters in ") and first.endswith(" characters/s")
+    assert second.startswith("50 characters in ")
 
 
 def test_generate_text_is_the_short_way(small_model, vocabulary):
@@ -293,6 +363,7 @@ def test_generate_text_is_the_short_way(small_model, vocabulary):
         ({"top_p": float("nan")}, "top_p is nan"),
         ({"length": -1}, "length is -1"),
         ({"length": 1.5}, "length is 1.5"),
+        ({"length": None}, "length is None"),
         ({"stop": ""}, "stop is ''"),
         ({"stop": ["a", ""]}, "stop is"),
         ({"seed": -1}, "seed is -1"),
@@ -330,7 +401,7 @@ def test_a_state_of_another_vocabulary_is_refused(generator):
     other = charlm.Vocabulary("ab\n")
     stranger = Generator(charlm.build_model(3, units=4), other)
     stranger.generate("a", 3)
-    with pytest.raises(ValueError, match="state is of a vocabulary of 3"):
+    with pytest.raises(ValueError, match="state is of another network"):
         generator.state = stranger.state
 
 

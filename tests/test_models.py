@@ -53,9 +53,20 @@ def test_compile_arguments_brings_back_the_same_optimizer(arguments):
     assert {**again.optimizer.get_config(), "name": ""} == {**model.optimizer.get_config(), "name": ""}
 
 
-def test_compile_arguments_does_not_claim_another_optimizer():
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        keras.optimizers.RMSprop(),
+        keras.optimizers.Adam(1e-3, beta_1=0.5),
+        keras.optimizers.Adam(1e-3, clipnorm=1.0),
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-3, 1000)),
+        keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(1e-3, 1000, 0.9)),
+    ],
+)
+def test_compile_arguments_does_not_claim_another_optimizer(optimizer):
     model = build_model(5, units=4)
-    model.compile("rmsprop", "mse")
+    assert compile_arguments(model) is None
+    model.compile(optimizer, "mse")
     assert compile_arguments(model) is None
 
 

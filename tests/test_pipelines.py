@@ -121,6 +121,16 @@ def test_split_is_nanogpts_on_shakespeare():
     assert [len(part) for part in split(np.zeros(1_115_394, np.uint8))] == [1_003_854, 111_540]
 
 
+def test_split_rounds_as_arithmetic_does():
+    assert [len(part) for part in split(count_up(100), 0.05, 0.05)] == [90, 5, 5]
+
+
+@pytest.mark.parametrize("seed", [-1, None, 1.5])
+def test_a_seed_that_is_no_whole_number_is_refused(seed):
+    with pytest.raises(ValueError, match=f"seed is {seed}; it must be a whole number"):
+        windows(count_up(100), 9, 1, seed=seed)
+
+
 @pytest.mark.parametrize("shares", [{"validation": -0.1}, {"validation": 1.0}, {"validation": 0.6, "test": 0.5}])
 def test_split_refuses_shares_that_leave_no_training_text(shares):
     with pytest.raises(ValueError, match="together below 1"):
