@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
 
 test: $(VENV)/installed
-	@CHARLM_OFFLINE=1 CHARLM_PROFILE=fast $(BIN)/python -m pytest -q --nbval-lax --nbval-current-env tests notebooks
+	@CHARLM_OFFLINE=1 CHARLM_PROFILE=fast $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env tests notebooks
 
 # For maintainers: run the notebooks in place, in the profile of this machine, on the real texts.
 notebooks: $(VENV)/installed

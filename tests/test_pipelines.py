@@ -106,11 +106,9 @@ def test_split_input_target_shifts_by_one():
     assert split_input_target("abc") == ("ab", "bc")
 
 
-@given(st.integers(20, 5000), st.floats(0.05, 0.4), st.floats(0, 0.4))
+@given(st.integers(20, 5000), st.floats(0.06, 0.4), st.just(0.0) | st.floats(0.06, 0.4))
 def test_split_parts_join_to_the_whole_text(characters, validation, test):
     text = count_up(characters)
-    if test and int(characters * (1 - test)) == characters:
-        return  # too little text for a test part; refused, and tested below
     parts = split(text, validation, test)
     assert len(parts) == (3 if test else 2)
     assert (np.concatenate(parts) == text).all()

@@ -14,6 +14,7 @@ import pytest
 
 import charlm
 from charlm.corpora import STANDINS
+from tools.make_standin import check_text
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -46,6 +47,10 @@ def test_links_of_the_readme_follow_the_public_address():
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/charlm)\b", text)) == {public_address()}
 
 
+def test_the_readme_has_no_placeholder_left():
+    assert not re.search(r"@[A-Z]+@", (ROOT / "README.md").read_text(encoding="utf-8"))
+
+
 def test_relative_links_of_the_readme_lead_somewhere():
     targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert targets and [target for target in targets if not (ROOT / target).exists()] == []
@@ -70,11 +75,19 @@ def test_a_standin_has_the_registered_alphabet_and_size(path):
     assert 250_000 < len(text) < 350_000
 
 
-def test_the_standin_copies_no_passage_of_the_real_text(monkeypatch):
-    if "CHARLM_DATA" not in os.environ:
-        pytest.skip("needs the real texts: set CHARLM_DATA")
-    from tools.make_standin import check_text
+def test_a_standin_that_copies_60_characters_is_refused():
+    original = "".join(chr(97 + (i * i + i // 7) % 26) for i in range(3000))
+    scrambled = "".join(sorted(original))
+    check_text(scrambled + original[500:540], original)
+    with pytest.raises(ValueError, match="copied characters; less than 60"):
+        check_text(scrambled + original[500:561], original)
+    with pytest.raises(ValueError, match="alphabets differ"):
+        check_text(scrambled + "!", original)
 
+
+def test_the_standin_copies_no_passage_of_the_real_text():
+    if not os.environ.get("CHARLM_DATA"):
+        pytest.skip("needs the real texts: set CHARLM_DATA")
     check_text(lzma.decompress((STANDINS / "shakespeare.txt.xz").read_bytes()).decode(), _real("shakespeare"))
 
 
