@@ -1,7 +1,7 @@
 """Run the benchmarks, print their tables, and write them to benchmarks/results.md with what they were measured on.
 
-    python -m benchmarks                        all parts
-    python -m benchmarks pipelines generation   these parts
+python -m benchmarks                        all parts
+python -m benchmarks pipelines generation   these parts
 """
 
 import argparse
