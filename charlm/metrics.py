@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from charlm.loop import Loop
@@ -39,7 +40,7 @@ def evaluate(model, ids, rows=1):
     """Measure a model's loss on a text in one pass with carried state; the model's own state is not touched.
 
     Args:
-        model: from `build_model`.
+        model: from `build_model`, or a `Run`, of which the best checkpoint is taken.
         ids: (characters,) ids, at least two.
         rows: parts of the text read side by side, for speed. Every part but the first first reads the 200
             characters before it, unscored, so that the loss differs from one pass's by less than its standard error.
@@ -50,6 +51,7 @@ def evaluate(model, ids, rows=1):
     Raises:
         ValueError: fewer than two characters, ids outside the model's vocabulary, or rows below 1.
     """
+    model = model if isinstance(model, keras.Model) else model.model()
     ids = np.asarray(ids)
     if len(ids) < 2:
         raise ValueError(f"{len(ids)} characters cannot be evaluated; it takes at least 2, one to predict from.")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from charlm.loop import Loop
 from charlm.metrics import evaluate
 from charlm.models import build_model, recurrent_layers
 
@@ -17,6 +18,16 @@ def test_evaluate_equals_a_step_by_step_loop(small_model, cell, ids):
     logits = np.concatenate([model(ids[None, at : at + 1].astype(np.int32))[0] for at in range(299)])
     expected = tf.nn.sparse_softmax_cross_entropy_with_logits(ids[1:300].astype(np.int32), logits)
     np.testing.assert_allclose(losses, expected, atol=1e-5)
+
+
+def test_a_text_in_pieces_scores_as_in_one_pass(small_model, ids):
+    model = small_model("lstm", 2)
+    loop = Loop(model)
+    state, losses = loop.start(1), []
+    for piece in np.split(ids[:600], [1, 7, 130, 131, 400]):
+        state, (part,) = loop.read(state, [piece])
+        losses.append(part)
+    np.testing.assert_allclose(np.concatenate(losses)[1:], evaluate(model, ids[:600]).losses, atol=1e-6)
 
 
 def test_evaluate_leaves_the_models_state_alone(small_model, ids):

@@ -387,3 +387,8 @@ def test_a_run_keeps_its_precision(tmp_path, vocabulary, ids, policy):
     assert again.dtype_policy.name == policy and keras.config.dtype_policy().name == "float32"
     for ours, theirs in zip(again.optimizer.variables, model.optimizer.variables, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_run_is_evaluated_at_its_best_checkpoint(finished, ids):
+    run, _ = finished
+    assert charlm.evaluate(run, ids[:200]).nats == charlm.evaluate(run.model(checkpoint="best"), ids[:200]).nats

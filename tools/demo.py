@@ -43,7 +43,7 @@ def report(folder, executed):
     _, validation = charlm.split(run.vocabulary.encode(corpus.text), run.settings["data"]["validation"])
     kind = "the stand-in, so these are not the real text's numbers" if corpus.is_standin else "the real text"
     print(f"\n{'=' * 80}\nCorpus       {corpus.name}: {kind}")
-    print(f"Validation   {charlm.evaluate(run.model(), validation)}")
+    print(f"Validation   {charlm.evaluate(run, validation)}")
     generator = run.generator()
     for temperature in TEMPERATURES:
         print(f"\n--- temperature {temperature} ---")
