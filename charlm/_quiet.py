@@ -1,6 +1,7 @@
-"""Import TensorFlow without its start-up messages about CUDA, which it writes even where no GPU was expected."""
+"""Start TensorFlow and XLA without their messages, which they write even where no GPU was expected."""
 
 import contextlib
+import functools
 import os
 import sys
 import tempfile
@@ -28,3 +29,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 if "tensorflow" not in sys.modules:
     with quiet_stderr():
         import tensorflow  # noqa: F401
+
+
+@functools.cache
+def start_xla():
+    """Let XLA say once, where nobody hears it, that it has started on the CPU: TensorFlow 2.18 cannot be asked not to."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        with quiet_stderr():
+            tf.function(lambda: tf.constant(0), jit_compile=True)()

@@ -3,6 +3,7 @@
 import keras
 
 from charlm import rnn
+from charlm._quiet import start_xla
 
 LAYERS = {"rnn": rnn.SimpleRNN, "gru": rnn.GRU, "lstm": rnn.LSTM}
 KERAS_LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
@@ -35,6 +36,7 @@ def build_model(
     """
     sizes = {"vocab_size": vocab_size, "units": units, "layers": layers, "embedding_dim": embedding_dim}
     _check_arguments(cell, dropout, batch_size, stateful, **sizes)
+    start_xla()
     stack = [keras.layers.Embedding(vocab_size, embedding_dim, name="embedding")]
     for number in range(1, layers + 1):
         suffix = "" if layers == 1 else f"_{number}"
