@@ -1,6 +1,7 @@
 """charlm: character-level recurrent language models on Keras 3 and TensorFlow.
 
-The data flows one way: corpora → vocabulary → pipelines → models → generation → metrics → training.
+The data flows one way: corpora → vocabulary → pipelines → rnn → models → loop → generation → metrics → training →
+baselines, novelty, structure, plots.
 """
 
 from charlm import _quiet  # noqa: F401  (before any other module imports TensorFlow)
