@@ -5,12 +5,12 @@ baselines, novelty, structure, plots.
 """
 
 from charlm import _quiet  # noqa: F401  (before any other module imports TensorFlow)
-from charlm.corpora import Corpus, list_corpora, load_corpus
+from charlm.corpora import Corpus, list_corpora, load_corpus, unique_lines
 from charlm.generation import Generator, generate_text
 from charlm.machine import describe_machine, profile
-from charlm.metrics import evaluate
+from charlm.metrics import evaluate, evaluate_lines
 from charlm.models import build_model, compile_model, with_batch_size
-from charlm.pipelines import split, split_input_target, streams, windows
+from charlm.pipelines import lines, split, split_input_target, streams, windows
 from charlm.training import Run, checkpoints, resume
 from charlm.vocabulary import Vocabulary
 
@@ -26,7 +26,9 @@ __all__ = [
     "compile_model",
     "describe_machine",
     "evaluate",
+    "evaluate_lines",
     "generate_text",
+    "lines",
     "list_corpora",
     "load_corpus",
     "profile",
@@ -34,6 +36,7 @@ __all__ = [
     "split",
     "split_input_target",
     "streams",
+    "unique_lines",
     "windows",
     "with_batch_size",
 ]

@@ -105,6 +105,23 @@ def list_corpora():
         print(f"{name:<20}{size}  {where:<30}{entry['licence']}")
 
 
+def unique_lines(text):
+    """List a text's lines without blanks around them, empty ones and duplicates: the list of names in a names file.
+
+    Duplicates go before a list is split; otherwise what is trained on is validated on, too.
+
+    Returns:
+        A list of strings in the order of their first appearance.
+
+    Raises:
+        ValueError: no line is left.
+    """
+    found = list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+    if not found:
+        raise ValueError(f"The text's {len(text):,} characters hold no line but empty ones. Give one item a line.")
+    return found
+
+
 def registry():
     """Return the content of datasets.yaml, which explains its fields: a dict from names to entries."""
     here = Path(__file__).parent

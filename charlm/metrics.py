@@ -9,6 +9,7 @@ import numpy as np
 from charlm.loop import Loop
 
 BLOCK = 1000  # neighbouring losses hang together; blocks this long are nearly independent
+LINES_AT_ONCE = 64  # rows of one compiled function
 WARMUP = 200  # characters a row reads before it is scored, so that no score begins with a state of zero
 
 
@@ -17,7 +18,7 @@ class Evaluation(NamedTuple):
 
     nats: float  # mean per character
     standard_error: float  # of that mean, in nats, from the means of blocks of 1,000 characters
-    losses: np.ndarray  # (characters - 1,) nats: each character after the first, given all before it
+    losses: np.ndarray  # (scored characters,) nats, each given all before it: `evaluate` scores all but the first
 
     @property
     def bpc(self):
@@ -51,6 +52,46 @@ def evaluate(model, ids, rows=1):
     Raises:
         ValueError: fewer than two characters, ids outside the model's vocabulary, or rows below 1.
     """
+    model, ids = _checked(model, ids)
+    if rows < 1:
+        raise ValueError(f"rows is {rows}; it must be at least 1.")
+    bounds = np.linspace(0, len(ids), min(rows, len(ids)) + 1).astype(int)
+    warm_starts = np.maximum(bounds[:-1] - WARMUP, 0)
+    loop = Loop(model)
+    texts = [ids[start:end] for start, end in zip(warm_starts, bounds[1:], strict=True)]
+    _, losses = loop.read(loop.start(len(texts)), texts)
+    scored = [part[start - warm :] for part, start, warm in zip(losses, bounds[:-1], warm_starts, strict=True)]
+    return _evaluation(np.concatenate(scored)[1:])
+
+
+def evaluate_lines(model, ids, end):
+    """Measure a model's loss on a list, each line read from zero state, as `lines` feeds it.
+
+    Args:
+        model: as for `evaluate`.
+        ids: (characters,) ids of a text whose lines end with `end`; empty lines are skipped.
+        end: id of the line break.
+
+    Returns:
+        An `Evaluation` of every character of every line, its end included, in the list's order.
+
+    Raises:
+        ValueError: fewer than two characters, ids outside the model's vocabulary, or no line.
+    """
+    model, ids = _checked(model, ids)
+    texts = [line for line in np.split(ids, np.flatnonzero(ids == end) + 1) if (line != end).any()]
+    if not texts:
+        raise ValueError(f"{len(ids)} characters hold no line that is not empty; give a list with at least one.")
+    loop, losses = Loop(model), []
+    for first in range(0, len(texts), LINES_AT_ONCE):
+        # Every line is read after a line break; rows that are left over at the end read nothing more.
+        group = [np.append(end, line) for line in texts[first : first + LINES_AT_ONCE]]
+        group += [np.array([end])] * (LINES_AT_ONCE - len(group))
+        losses += [part[1:] for part in loop.read(loop.start(LINES_AT_ONCE), group)[1]]
+    return _evaluation(np.concatenate(losses))
+
+
+def _checked(model, ids):
     model = model if isinstance(model, keras.Model) else model.model()
     ids = np.asarray(ids)
     if len(ids) < 2:
@@ -60,15 +101,10 @@ def evaluate(model, ids, rows=1):
             f"The text holds id {ids.max()} and the model knows {model.output_shape[-1]} characters. "
             "Encode the text with the vocabulary of the model's run folder."
         )
-    if rows < 1:
-        raise ValueError(f"rows is {rows}; it must be at least 1.")
-    bounds = np.linspace(0, len(ids), min(rows, len(ids)) + 1).astype(int)
-    warm_starts = np.maximum(bounds[:-1] - WARMUP, 0)
-    loop = Loop(model)
-    texts = [ids[start:end] for start, end in zip(warm_starts, bounds[1:], strict=True)]
-    _, losses = loop.read(loop.start(len(texts)), texts)
-    scored = [part[start - warm :] for part, start, warm in zip(losses, bounds[:-1], warm_starts, strict=True)]
-    losses = np.concatenate(scored)[1:]
+    return model, ids
+
+
+def _evaluation(losses):
     return Evaluation(float(losses.mean(dtype=np.float64)), _standard_error(losses), losses)
 
 

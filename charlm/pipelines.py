@@ -1,6 +1,6 @@
-"""From ids to `tf.data`: the two ways to feed a recurrent network, windows and streams.
+"""From ids to `tf.data`: the ways to feed a recurrent network, windows and streams of a text, and lines of a list.
 
-Both read the ids, one or two bytes a character, through a view; a batch is cut out whole and cast to int32 last.
+They read the ids, one or two bytes a character; a batch is cut out whole and cast to int32 last.
 """
 
 import itertools
@@ -8,11 +8,12 @@ import itertools
 import numpy as np
 import tensorflow as tf
 
+MOST_FILLED = 20  # places in a batch of lines for each character that stands in one
 ROUNDING = 1e-6  # 1 - 0.05 - 0.05 is a little less than 0.9, and must not cost a character
 
 
 class _Epoch:
-    """The number of the epoch that the next pass over `windows` is for, where training has told it."""
+    """The number of the epoch that the next shuffled pass is for, where training has told it."""
 
     number = None
 
@@ -79,22 +80,10 @@ def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0):
     Raises:
         ValueError: `ids` has fewer than B * (T + 1) characters, B or T is below 1, or the seed is negative.
     """
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"seed is {seed}; it must be a whole number, at least 0.")
     span = sequence_length + 1
     _check_sizes(ids, sequence_length, batch_size, batch_size * span, f"(sequence_length {sequence_length} + 1)")
-    batches = len(ids) // span // batch_size
     starts = np.arange(len(ids) // span) * span
-    passes = itertools.count()
-
-    def batched_starts():
-        if not shuffle:
-            return starts[: batches * batch_size].reshape(batches, batch_size)
-        epoch = _Epoch.take(next(passes))
-        order = np.random.default_rng((seed, epoch)).permutation(starts)
-        return order[: batches * batch_size].reshape(batches, batch_size)
-
-    return _dataset(ids, batched_starts, batches, sequence_length, batch_size)
+    return _dataset(_spans(ids, sequence_length), *_batched(starts, batch_size, shuffle, seed), batch_size)
 
 
 def streams(ids, sequence_length=100, batch_size=64):
@@ -120,31 +109,110 @@ def streams(ids, sequence_length=100, batch_size=64):
     batches = (len(ids) - 1) // (batch_size * sequence_length)
     row_starts = np.arange(batch_size) * batches * sequence_length
     starts = row_starts + np.arange(batches)[:, None] * sequence_length  # (batches, batch)
-    return _dataset(ids, lambda: starts, batches, sequence_length, batch_size)
+    return _dataset(_spans(ids, sequence_length), lambda: starts, batches, batch_size)
+
+
+def lines(ids, end, batch_size=64, shuffle=True, seed=0):
+    """Give a network a list line by line: each row is one line, read from zero state, from its start to its end.
+
+    For lists of short texts, such as names, with `stateful=False`. `end`, the line break, starts a row, so that the
+    first character is predicted too, and ends it. Shorter lines are filled up with it to the longest line's length,
+    and weights keep what is filled out of the loss. Empty lines are skipped; lines that do not fill a batch are left
+    out of a pass. Every pass has an order of its own, which `seed` repeats.
+
+    Args:
+        ids: (characters,) unsigned integers, of a text whose lines end with `end`.
+        end: id of the line break.
+        batch_size: lines in a batch, B.
+        shuffle: whether lines come in a random order; in the text's order otherwise.
+        seed: integer at least 0 that decides the orders.
+
+    Returns:
+        A `tf.data.Dataset` of (inputs, targets, weights), (B, T) int32, int32 and float32, where T is the longest
+        line and its end. Weights are 0 where a row is filled up; their mean in a batch is 1, so that its loss is that
+        of an average character.
+
+    Raises:
+        ValueError: fewer than B lines, B below 1, a negative seed, or lines so unequal that most of the batches'
+            places would be filled up.
+    """
+    _check_sizes(ids, 1, batch_size, 0, "")
+    rows = _line_rows(np.asarray(ids), end)
+    if len(rows) < batch_size:
+        raise ValueError(
+            f"{len(rows):,} lines are too few for one batch: batch_size {batch_size} needs as many. Lower it, or use "
+            "a longer list."
+        )
+    dataset = _dataset(rows, *_batched(np.arange(len(rows)), batch_size, shuffle, seed), batch_size)
+    return dataset.map(lambda inputs, targets: (inputs, targets, _line_weights(targets, end)))
 
 
 def set_epoch(number):
-    """Tell `windows` which epoch its next pass is for, so that a resumed run shuffles as if it had never stopped.
+    """Tell what shuffles which epoch its next pass is for, so that a resumed run goes on as if it had never stopped.
 
     Without it, or with None, a dataset's first pass is epoch 0, its second epoch 1, and so on.
     """
     _Epoch.number = number
 
 
-def _dataset(ids, batched_starts, batches, sequence_length, batch_size):
-    """Read T+1 characters from each place in `batched_starts()`, (batches, batch), asked anew at every pass."""
-    spans = np.lib.stride_tricks.sliding_window_view(np.asarray(ids), sequence_length + 1)  # a view, not a copy
+def _spans(ids, sequence_length):
+    """Every stretch of T+1 characters, by where it starts: a view, not a copy."""
+    return np.lib.stride_tricks.sliding_window_view(np.asarray(ids), sequence_length + 1)
+
+
+def _line_rows(ids, end):
+    """Lay lines out as rows (lines, longest + 2): the line break, the line, and line breaks up to the longest."""
+    ends = np.append(np.flatnonzero(ids == end), len(ids))
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts
+    starts, lengths = starts[lengths > 0], lengths[lengths > 0]
+    longest = int(lengths.max(initial=0))
+    if len(starts) * longest > MOST_FILLED * len(ids):
+        raise ValueError(
+            f"The longest line has {longest:,} characters, the average one {lengths.mean():.0f}: nearly every place "
+            "in a batch would be filled up. Take out the long lines, or use streams."
+        )
+    rows = np.full((len(starts), longest + 2), end, ids.dtype)
+    rows[:, 1:-1][np.arange(longest) < lengths[:, None]] = ids[ids != end]
+    return rows
+
+
+def _line_weights(targets, end):
+    """1 up to each row's first `end`, 0 after it; then scaled to a mean of 1."""
+    is_end = tf.cast(targets == tf.cast(end, targets.dtype), tf.float32)
+    weights = tf.cast(tf.cumsum(is_end, axis=1, exclusive=True) == 0, tf.float32)
+    return weights / tf.reduce_mean(weights)
+
+
+def _batched(places, batch_size, shuffle, seed):
+    """Return a function that lays places out as (batches, batch), in a new order at each call, and the batches."""
+    if not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"seed is {seed}; it must be a whole number, at least 0.")
+    batches = len(places) // batch_size
+    passes = itertools.count()
+
+    def batched():
+        order = places
+        if shuffle:
+            order = np.random.default_rng((seed, _Epoch.take(next(passes)))).permutation(places)
+        return order[: batches * batch_size].reshape(batches, batch_size)
+
+    return batched, batches
+
+
+def _dataset(chunks, batched_places, batches, batch_size):
+    """Take the rows of T+1 characters at each place in `batched_places()`, (batches, batch), asked anew at every pass."""
 
     def one_pass(_):
-        starts = tf.numpy_function(lambda: batched_starts().astype(np.int64), [], tf.int64)
-        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(starts, (batches, batch_size)))
+        places = tf.numpy_function(lambda: batched_places().astype(np.int64), [], tf.int64)
+        return tf.data.Dataset.from_tensor_slices(tf.ensure_shape(places, (batches, batch_size)))
 
-    def read(starts):
-        return spans[starts].astype(np.int32)
+    def read(places):
+        return chunks[places].astype(np.int32)
 
-    def load(starts):
-        chunk = tf.numpy_function(read, [starts], tf.int32, stateful=False)
-        return split_input_target(tf.ensure_shape(chunk, (batch_size, sequence_length + 1)))
+    def load(places):
+        chunk = tf.numpy_function(read, [places], tf.int32, stateful=False)
+        return split_input_target(tf.ensure_shape(chunk, (batch_size, chunks.shape[1])))
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass)
     dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -787,3 +787,9 @@ def test_offline_and_no_stand_in_tells_the_ways_out(register, monkeypatch, no_ne
 def test_the_module_does_not_import_tensorflow():
     source = Path(corpora.__file__).read_text(encoding="utf-8")
     assert "tensorflow" not in source and "keras" not in source
+
+
+def test_unique_lines_drop_blanks_empty_lines_and_duplicates_and_keep_the_order():
+    assert corpora.unique_lines("Bo \r\n\n  \nAnn\nBo\n Al\tX ") == ["Bo", "Ann", "Al\tX"]
+    with pytest.raises(ValueError, match="no line"):
+        corpora.unique_lines(" \n\n")

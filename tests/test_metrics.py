@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from charlm.loop import Loop
-from charlm.metrics import evaluate
+from charlm.metrics import evaluate, evaluate_lines
 from charlm.models import build_model, recurrent_layers
 
 
@@ -66,3 +66,29 @@ def test_more_rows_than_characters_are_no_trouble(small_model, ids):
 def test_what_cannot_be_evaluated_is_refused(small_model, text, rows, message):
     with pytest.raises(ValueError, match=message):
         evaluate(small_model(), np.array(text), rows)
+
+
+def test_each_line_is_scored_as_if_it_were_alone(small_model):
+    model = small_model("gru", scale=1.0)
+    lines = [[3, 1, 2], [4], [5, 5]] * 30
+    ids = np.array([i for line in lines for i in [*line, 0]], np.uint8)
+    alone = [evaluate(model, np.array([0, *line, 0], np.uint8)).losses for line in lines]
+    np.testing.assert_allclose(evaluate_lines(model, ids, 0).losses, np.concatenate(alone), atol=1e-5)
+
+
+def test_empty_lines_are_not_scored(small_model):
+    model, ids = small_model(), np.array([3, 1, 0, 4, 0], np.uint8)
+    spaced = np.array([0, 3, 1, 0, 0, 0, 4, 0], np.uint8)
+    np.testing.assert_array_equal(evaluate_lines(model, spaced, 0).losses, evaluate_lines(model, ids, 0).losses)
+    with pytest.raises(ValueError, match="no line"):
+        evaluate_lines(model, np.zeros(5, np.uint8), 0)
+
+
+def test_the_loss_that_fit_reports_on_lines_is_that_of_evaluate_lines(small_model):
+    from charlm.models import compile_model
+    from charlm.pipelines import lines
+
+    model = compile_model(small_model("gru", scale=1.0))
+    ids = np.array([i for line in ([3, 1, 2], [4], [5, 5], [1, 2, 3, 4]) for i in [*line, 0]], np.uint8)
+    reported = model.evaluate(lines(ids, 0, 4), verbose=0)
+    np.testing.assert_allclose(reported, evaluate_lines(model, ids, 0).nats, atol=1e-5)

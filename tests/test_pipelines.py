@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm import pipelines
-from charlm.pipelines import split, split_input_target, streams, windows
+from charlm.pipelines import lines, split, split_input_target, streams, windows
 
 slow = settings(max_examples=25, deadline=None)
 sizes = {"length": st.integers(1, 9), "batch_size": st.integers(1, 5), "spare": st.integers(0, 120)}
@@ -153,3 +153,52 @@ def test_a_text_shorter_than_one_batch_is_refused_with_the_sum():
     with pytest.raises(ValueError, match=r"6,463 characters.*needs 6,464"):
         windows(count_up(6463))
     assert len(streams(count_up(6401))) == len(windows(count_up(6464))) == 1
+
+
+names = st.lists(st.lists(st.integers(1, 5), min_size=1, max_size=6), min_size=1, max_size=12)
+
+
+@slow
+@given(names=names, batch_size=st.integers(1, 4), shuffle=st.booleans())
+def test_lines_hold_each_line_whole_with_its_start_and_end(names, batch_size, shuffle):
+    batch_size = min(batch_size, len(names))
+    ids = np.array([i for name in names for i in [*name, 0]], np.uint8)
+    read = []
+    for inputs, targets, weights in lines(ids, 0, batch_size, shuffle):
+        assert inputs.shape == targets.shape == (batch_size, max(map(len, names)) + 1)
+        np.testing.assert_allclose(np.mean(weights), 1, rtol=1e-5)
+        for row, target, weight in zip(inputs.numpy(), targets.numpy(), weights.numpy(), strict=True):
+            length = np.count_nonzero(weight)
+            assert row[0] == 0 and target[length - 1] == 0 and (row[1:length] == target[: length - 1]).all()
+            read.append(target[: length - 1].tolist())
+    whole = len(names) // batch_size * batch_size
+    assert len(read) == whole
+    assert read == names[:whole] if not shuffle else all(read.count(name) <= names.count(name) for name in read)
+
+
+def test_lines_skip_empty_ones_and_read_a_last_line_without_an_end():
+    found = [
+        targets.numpy()[0].tolist() for _, targets, _ in lines(np.array([0, 0, 1, 2, 0, 0, 3], np.uint8), 0, 1, False)
+    ]
+    assert found == [[1, 2, 0], [3, 0, 0]]
+
+
+def test_lines_come_in_another_order_each_epoch_that_the_seed_repeats():
+    ids = np.array([i for name in range(1, 40) for i in (name, 0)], np.uint8)
+    first, again = lines(ids, 0, 4, seed=3), lines(ids, 0, 4, seed=3)
+    epochs = [[inputs.numpy()[:, 1].tolist() for inputs, _, _ in dataset] for dataset in (first, first, again)]
+    assert epochs[0] == epochs[2] != epochs[1]
+
+
+@pytest.mark.parametrize(
+    ("ids", "batch_size", "message"),
+    [
+        ([1, 0, 2, 0], 3, "2 lines are too few"),
+        ([0, 0, 0], 1, "0 lines are too few"),
+        ([1, 0], 0, "batch_size is 0"),
+        ([1, 0] * 200 + [1] * 500, 2, "longest line has 500"),
+    ],
+)
+def test_lists_that_cannot_be_fed_line_by_line_are_refused(ids, batch_size, message):
+    with pytest.raises(ValueError, match=message):
+        lines(np.array(ids, np.uint8), 0, batch_size)
