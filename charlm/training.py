@@ -37,6 +37,7 @@ from charlm.vocabulary import Vocabulary
 
 CHECKPOINT = "{epoch:04d}-{val_loss:.4f}.weights.h5"
 CHECKPOINT_PATTERN = re.compile(r"(\d+)-(\d+\.\d+)\.weights\.h5")
+REFERENCES = Path(__file__).with_name("pretrained")
 UNFINISHED = "unfinished-"  # begins the name of a file that is being written
 SAMPLED_CHARACTERS = 300
 SECONDS_BETWEEN_LINES = 1.0
@@ -94,15 +95,23 @@ class Run:
 
     @classmethod
     def load(cls, path):
-        """Open the folder of a run.
+        """Open the folder of a run, or a reference model that comes with charlm.
+
+        Args:
+            path: the folder; or, where there is none of that name, the corpus of a reference model, such as "linux".
 
         Raises:
             FileNotFoundError: no such folder, or no `run.json` in it.
             ValueError: `run.json` is damaged, or its vocabulary is not its network's.
         """
+        if str(path) in reference_models() and not (Path(path) / "run.json").exists():
+            path = REFERENCES / path
         file = Path(path) / "run.json"
         if not file.is_file():
-            raise FileNotFoundError(f"{file.absolute()} is missing. Give the folder of a run, as Run.create made it.")
+            raise FileNotFoundError(
+                f"{file.absolute()} is missing. Give the folder of a run, as Run.create made it, or the name of a "
+                f"reference model: {', '.join(reference_models())}."
+            )
         try:
             settings = json.loads(file.read_text(encoding="utf-8"))
             run = cls(path, settings)
@@ -213,6 +222,11 @@ def checkpoints(run):
     The file's name holds the epoch and the validation loss. Each epoch's line goes into `history.csv` with it.
     """
     return RunCheckpoint(run)
+
+
+def reference_models():
+    """List the corpora whose trained models come with charlm: `Run.load(name)` opens one, its README.md tells of it."""
+    return sorted(file.parent.name for file in REFERENCES.glob("*/run.json"))
 
 
 def resume(run, decay_steps=None):

@@ -1,0 +1,248 @@
+"""Train a corpus's reference model on the real text, and publish it in `charlm/pretrained/<corpus>`.
+
+    python -m tools.reference train linux        makes runs/reference-linux, or goes on where it was cut off
+    python -m tools.reference publish linux      weighs it, and writes the folder that comes with the package
+
+A published folder is a run folder, which `charlm.Run.load("linux")` opens, with weights in float16, without the
+optimizer, and with a model card, README.md, whose figures are of those weights.
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import charlm
+import h5py
+import keras
+import numpy as np
+from charlm.baselines import ladder
+from charlm.corpora import registry
+from charlm.novelty import longest_copied, names_novelty
+from charlm.training import REFERENCES
+
+SEED = 0
+MOST_BYTES = 3_000_000
+COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
+TEMPERATURES = (0.5, 0.8, 1.0)
+
+
+class Recipe(NamedTuple):
+    """How a reference model is trained; what is not said here is `compile_model`'s default."""
+
+    cell: str = "gru"
+    units: int = 512
+    embedding_dim: int = 128
+    dropout: float = 0.1
+    learning_rate: float = 4e-3
+    weight_decay: float = 0.05
+    epochs: int = 4
+    batch_size: int = 64
+    sequence_length: int | None = 64  # None: lines
+    limit: int | None = None  # characters of the corpus
+    patience: int | None = None  # epochs without a better validation loss after which training stops
+    prompt: str = ""  # of the samples on the card
+
+
+RECIPES = {
+    "shakespeare": Recipe(dropout=0.3, epochs=6, batch_size=32, prompt="ROMEO:\n"),
+    "paul_graham": Recipe(units=256, embedding_dim=64, dropout=0.4, epochs=30, batch_size=16, patience=4),
+    "wikipedia": Recipe(limit=4_154_064),
+    "linux": Recipe(prompt="/*\n"),
+    "baby_names": Recipe(units=256, embedding_dim=64, dropout=0.4, epochs=20, sequence_length=None, patience=4),
+    "war_and_peace": Recipe(cell="lstm", embedding_dim=64, epochs=3),
+}
+
+
+class Texts(NamedTuple):
+    """A corpus as a recipe reads it."""
+
+    corpus: charlm.Corpus
+    vocabulary: charlm.Vocabulary
+    train: np.ndarray  # (characters,) ids
+    validation: np.ndarray  # (characters,) ids
+    end: int | None  # id of the line break, where lines are read one by one
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("step", choices=("train", "publish"))
+    parser.add_argument("corpus", choices=RECIPES)
+    arguments = parser.parse_args()
+    {"train": train, "publish": publish}[arguments.step](arguments.corpus)
+
+
+def run_folder(name):
+    """Name the folder in which a reference model is trained."""
+    return Path("runs") / f"reference-{name}"
+
+
+def read(name):
+    """Load the real text that a recipe reads, and split it.
+
+    Raises:
+        FileNotFoundError: only the stand-in is to be had.
+    """
+    recipe = RECIPES[name]
+    corpus = charlm.load_corpus(name, limit=recipe.limit)
+    if corpus.is_standin:
+        raise FileNotFoundError(f"A reference model needs the real {name}: set CHARLM_DATA, or allow a network.")
+    if recipe.sequence_length:
+        vocabulary = charlm.Vocabulary.from_text(corpus.text)
+        return Texts(corpus, vocabulary, *charlm.split(vocabulary.encode(corpus.text)), None)
+    names = charlm.unique_lines(corpus.text)
+    np.random.default_rng(SEED).shuffle(names)  # a random tenth of the names is held out
+    parts = ["".join(name + "\n" for name in part) for part in charlm.split(names)]
+    vocabulary = charlm.Vocabulary.from_text("".join(parts))
+    return Texts(corpus, vocabulary, *map(vocabulary.encode, parts), int(vocabulary.encode("\n")[0]))
+
+
+def feed(ids, recipe, end, shuffle=True):
+    """Make the dataset of a part of the text."""
+    if end is None:
+        return charlm.streams(ids, recipe.sequence_length, recipe.batch_size)
+    return charlm.lines(ids, end, recipe.batch_size, shuffle)
+
+
+def train(name):
+    """Train a corpus's recipe; a run that was cut off goes on after its last finished epoch."""
+    recipe, texts = RECIPES[name], read(name)
+    keras.utils.set_random_seed(SEED)
+    batches, validation = feed(texts.train, recipe, texts.end), feed(texts.validation, recipe, texts.end, False)
+    if (run_folder(name) / "run.json").exists():
+        run = charlm.Run.load(run_folder(name))
+        model, epoch = charlm.resume(run)
+    else:
+        model, epoch = new_model(recipe, len(texts.vocabulary), len(batches)), 0
+        run = charlm.Run.create(run_folder(name), model, texts.vocabulary, texts.corpus, data(recipe))
+    stop = [keras.callbacks.EarlyStopping(patience=recipe.patience)] if recipe.patience else []
+    model.fit(
+        batches,
+        validation_data=validation,
+        initial_epoch=epoch,
+        epochs=recipe.epochs,
+        callbacks=run.callbacks() + stop,
+        shuffle=False,
+        verbose=0,
+    )
+
+
+def new_model(recipe, vocab_size, steps):
+    """Build and compile a recipe's network."""
+    carried = recipe.sequence_length is not None
+    model = charlm.build_model(
+        vocab_size,
+        recipe.cell,
+        recipe.units,
+        embedding_dim=recipe.embedding_dim,
+        dropout=recipe.dropout,
+        batch_size=recipe.batch_size,
+        stateful=carried,
+    )
+    return charlm.compile_model(
+        model, recipe.learning_rate, weight_decay=recipe.weight_decay, decay_steps=recipe.epochs * steps
+    )
+
+
+def data(recipe):
+    """Tell how a recipe splits and feeds its text, for run.json."""
+    if recipe.sequence_length is None:
+        return {"validation": 0.1, "split": f"unique lines, shuffled with seed {SEED}", "feed": "lines"}
+    sizes = {"sequence_length": recipe.sequence_length, "batch_size": recipe.batch_size}
+    return {"validation": 0.1, "limit": recipe.limit, "feed": "streams", **sizes}
+
+
+def publish(name):
+    """Write a trained run, in float16 and with its card, to the folder of reference models."""
+    run, texts, folder = charlm.Run.load(run_folder(name)), read(name), REFERENCES / name
+    best = min(run.checkpoints(), key=lambda checkpoint: checkpoint.val_loss)
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "checkpoints").mkdir(parents=True)
+    settings = {**run.settings, "training": None}  # there is no optimizer to resume with
+    (folder / "run.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    shutil.copy(run.path / "history.csv", folder)
+    weights = folder / "checkpoints" / best.path.name
+    save_halved(run.model(), weights)
+    weights.with_name(weights.name + ".sha256").write_text(hashlib.sha256(weights.read_bytes()).hexdigest())
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    if size > MOST_BYTES:
+        raise ValueError(f"{folder} has {size:,} bytes; {MOST_BYTES:,} are allowed. Use fewer units.")
+    (folder / "README.md").write_text(card(name, texts, best.epoch), encoding="utf-8")
+
+
+def save_halved(model, path):
+    """Save a model's weights with 16 bits each."""
+    whole = path.with_name("whole.weights.h5")
+    model.save_weights(whole)
+    with h5py.File(whole) as source, h5py.File(path, "w") as target:
+
+        def copy(place, item):
+            if isinstance(item, h5py.Dataset):
+                target.create_dataset(place, data=item[()].astype(np.float16))
+            else:
+                target.require_group(place).attrs.update(item.attrs)
+
+        source.visititems(copy)
+    whole.unlink()
+
+
+def card(name, texts, epoch):
+    """Write the model card, from measurements of the published weights."""
+    recipe, run, entry = RECIPES[name], charlm.Run.load(REFERENCES / name), registry()[name]
+    model = run.model()
+    lines = texts.end is not None
+    score = charlm.evaluate_lines(model, texts.validation, texts.end) if lines else charlm.evaluate(model, texts.validation)
+    counting = ladder(texts.train, texts.validation, len(texts.vocabulary)).best_counting
+    seconds = sum(row["seconds"] for row in run.history())
+    network = f"{recipe.layers}" if hasattr(recipe, "layers") else "one layer"
+    facts = {
+        "corpus": f"{entry['title']}, {len(texts.corpus.text):,} characters, sha256 `{texts.corpus.sha256}`",
+        "licence of the corpus": f"{entry['licence']} ({entry['credit']})",
+        "split": split_text(texts),
+        "network": f"{recipe.cell.upper()}-{recipe.units}, {network}, embedding {recipe.embedding_dim}, "
+        f"{model.count_params():,} parameters, float16 on disk",
+        "training": f"`python -m tools.reference train {name}`, epoch {epoch} of {len(run.history())}, "
+        f"{seconds / 60:.0f} minutes on {os.cpu_count()} CPU cores that did other work besides",
+        "validation": f"**{score.nats:.4f} ± {score.standard_error:.4f} nats** per character, {score.bpc:.3f} bpc, "
+        + ("each line from zero state" if lines else "in one pass with carried state"),
+        f"counting: {counting.name}": f"{counting.nats:.4f} nats, the best Kneser-Ney order on the same split",
+        **novelty(name, run, texts),
+    }
+    table = "\n".join(f"| {fact} | {value} |" for fact, value in facts.items())
+    return f"# {entry['title']}: reference model\n\n| | |\n|---|---|\n{table}\n\n{samples(run, recipe)}"
+
+
+def split_text(texts):
+    sizes = f"{len(texts.train):,} and {len(texts.validation):,} characters"
+    if texts.end is None:
+        return f"first 90 % to train on, last 10 % to validate on, contiguous: {sizes}"
+    return f"unique lines, shuffled with seed {SEED}; the last tenth to validate on: {sizes}"
+
+
+def novelty(name, run, texts):
+    """Measure what the model copies: passages, or, of a list, whole lines."""
+    train_text = texts.vocabulary.decode(texts.train)
+    if texts.end is None:
+        copied = longest_copied(run.generator().generate(length=COPY_SAMPLED, seed=SEED), train_text)
+        return {f"longest run copied in {COPY_SAMPLED:,} characters at temperature 1": f"{copied.length} characters"}
+    written = run.generator().generate([""] * 1000, 40, stop="\n", seed=SEED, include_prompt=False)
+    known = [part.split("\n") for part in (train_text, texts.vocabulary.decode(texts.validation))]
+    shares = names_novelty([line.strip() for line in written], *known)
+    return {"of 1,000 lines at temperature 1": f"{shares.new:.1%} are new, {shares.distinct:.1%} distinct"}
+
+
+def samples(run, recipe):
+    """Show what the model writes at three temperatures."""
+    generator, parts = run.generator(), []
+    for temperature in TEMPERATURES:
+        text = generator.generate(recipe.prompt, 400, temperature=temperature, seed=1)
+        parts.append(f"Temperature {temperature}:\n\n" + "\n".join("    " + line for line in text.splitlines()))
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()
