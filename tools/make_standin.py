@@ -1,6 +1,6 @@
 """Write a corpus's stand-in: text sampled from charlm's own model of the real text.
 
-    python -m tools.make_standin shakespeare runs/shakespeare
+    python -m tools.make_standin shakespeare
 
 The stand-in takes the place of the corpus where there is no network. It has the same alphabet and the same look, and
 copies no passage: the tool checks that before it writes `charlm/standins/<corpus>.txt.xz`.
@@ -12,27 +12,31 @@ import lzma
 import charlm
 from charlm.corpora import STANDINS
 from charlm.novelty import longest_copied
+from charlm.training import REFERENCES
 
-CHARACTERS = 300_000
+CHARACTERS = 300_000  # or the original's, where that has fewer
 ROWS = 20  # samples side by side, joined at line breaks
 LONGEST_COPY = 60  # a run of this many characters copied from the original is too long
-MOST_NATS = {"shakespeare": 1.55}  # validation loss of a model that is good enough to speak for its corpus
+MOST_NATS = {"shakespeare": 1.49}  # validation loss of a model that is good enough to speak for its corpus
+LONGEST_LINE = 40  # characters of a list's line
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("corpus", help="name of a registered corpus")
-    parser.add_argument("run", help="folder of a run trained on it")
+    parser.add_argument("run", nargs="?", help="folder of a run trained on it (default: its reference model)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the first sample (default 0)")
     arguments = parser.parse_args()
-    original, run = charlm.load_corpus(arguments.corpus), charlm.Run.load(arguments.run)
+    run = charlm.Run.load(arguments.run or REFERENCES / arguments.corpus)
+    original = charlm.load_corpus(arguments.corpus, limit=run.settings["data"].get("limit"))
     check_run(run, original)
-    text = with_whole_alphabet(sample(run.generator(), arguments.seed), run.vocabulary, original.text)
+    text = with_whole_alphabet(sample(run, original, arguments.seed), original.text)
     check_text(text, original.text)
     path = STANDINS / f"{original.name}.txt.xz"
     path.parent.mkdir(exist_ok=True)
-    path.write_bytes(lzma.compress(text.encode("utf-8"), preset=9 | lzma.PRESET_EXTREME))
-    print(f"{path}: {len(text):,} characters in {path.stat().st_size:,} bytes")
+    data = text.encode("latin-1" if original.as_bytes else "utf-8")
+    path.write_bytes(lzma.compress(data, preset=9 | lzma.PRESET_EXTREME))
+    print(f"{path.relative_to(STANDINS.parent)}: {len(text):,} characters in {path.stat().st_size:,} bytes")
 
 
 def check_run(run, original):
@@ -49,17 +53,32 @@ def check_run(run, original):
         raise ValueError(f"{run} reached {loss:.4f} validation nats; a stand-in needs less than {limit}. Train longer.")
 
 
-def sample(generator, seed):
-    """Sample at temperature 1 until there are `CHARACTERS`, each row cut at its last line break."""
-    rows = generator.generate(["\n"] * ROWS, CHARACTERS // ROWS + 200, seed=seed, include_prompt=False)
-    return "".join(row[: row.rindex("\n") + 1] for row in rows)
+def sample(run, original, seed):
+    """Sample at temperature 1 until there are `CHARACTERS`, or as many as the original has."""
+    length = min(CHARACTERS, len(original.text))
+    if run.settings["data"]["feed"] == "lines":
+        return sample_lines(run.generator(), original.text, length, seed)
+    rows = run.generator().generate(["\n"] * ROWS, length // ROWS + 200, seed=seed, include_prompt=False)
+    text = "".join(row[: row.rindex("\n") + 1] for row in rows)
+    if original.as_bytes:  # no half characters, which would make the text unreadable as UTF-8
+        text = text.encode("latin-1").decode("utf-8", "ignore").encode("utf-8").decode("latin-1")
+    return text
 
 
-def with_whole_alphabet(text, vocabulary, original):
+def sample_lines(generator, original, length, seed):
+    """Sample whole lines that the original does not have."""
+    known, lines, rows = set(charlm.unique_lines(original)), [], 500
+    while sum(map(len, lines)) + len(lines) < length:
+        written = generator.generate([""] * rows, LONGEST_LINE, stop="\n", seed=seed + len(lines), include_prompt=False)
+        lines += [line.strip() for line in written if line.endswith("\n") and line.strip() not in {*known, ""}]
+    return "".join(line + "\n" for line in lines)
+
+
+def with_whole_alphabet(text, original):
     """End the text with lines that hold the characters it lacks, each in a word of the original that has it."""
-    missing = [character for character in vocabulary.characters if character not in text]
+    missing = sorted(set(original) - set(text))
     words = sorted(set(original.split()), key=len)
-    return text + "".join(f"{next(word for word in words if character in word)}\n" for character in missing)
+    return text + "".join(f"{next((word for word in words if c in word), c)}\n" for c in missing)
 
 
 def check_text(text, original):
