@@ -40,6 +40,7 @@ CHECKPOINT_PATTERN = re.compile(r"(\d+)-(\d+\.\d+)\.weights\.h5")
 REFERENCES = Path(__file__).with_name("pretrained")
 UNFINISHED = "unfinished-"  # begins the name of a file that is being written
 SAMPLED_CHARACTERS = 300
+SAMPLED_LINES = 10
 SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -367,12 +368,47 @@ class Samples(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         if not math.isfinite(logs["loss"]):
             return  # a network that is lost has nothing to say
-        text = Generator(self.model, self.run.vocabulary).generate(self.prompt, SAMPLED_CHARACTERS, seed=0)
+        text = self._write(Generator(self.model, self.run.vocabulary))
         file = self.run.path / "samples.txt"
         earlier = file.read_text(encoding="utf-8") if file.exists() else ""
         _write(file, f"{earlier}--- after epoch {epoch + 1} ---\n{text}\n\n")
         if self.verbose:
             print(f"\n{text.strip()}\n", flush=True)
+
+    def _write(self, generator):
+        if (self.run.settings["data"] or {}).get("feed") != "lines":
+            return generator.generate(self.prompt, SAMPLED_CHARACTERS, seed=0)
+        # A network that reads lines one by one has never seen what follows a line's end.
+        prompts = [self.prompt.lstrip("\n")] * SAMPLED_LINES
+        return "".join(line.rstrip("\n") + "\n" for line in generator.generate(prompts, stop="\n", seed=0))
+
+
+class Sample(NamedTuple):
+    """What a network wrote in the middle of its training."""
+
+    step: int  # batches trained on
+    loss: float  # nats, the mean over the batches since the sample before
+    text: str
+
+
+class Evolution(keras.callbacks.Callback):
+    """Writes a sample after chosen batches, always from the same random numbers; `samples` lists them."""
+
+    def __init__(self, vocabulary, steps=(100, 300, 500, 700, 1200, 2000), prompt="\n", length=300, temperature=1.0):
+        super().__init__()
+        vocabulary.encode(prompt)  # an unknown character should be known now, not after a hundred batches
+        self.vocabulary, self.steps, self.settings = vocabulary, frozenset(steps), (prompt, length, temperature)
+        self.samples, self._step, self._losses, self._total = [], 0, [], 0.0
+
+    def on_train_batch_end(self, batch, logs=None):
+        total = float(logs["loss"]) * (batch + 1)  # Keras gives the mean over the epoch so far
+        self._losses.append(total - (self._total if batch else 0.0))
+        self._total, self._step = total, self._step + 1
+        if self._step in self.steps:
+            generator = Generator(self.model, self.vocabulary)
+            text = generator.generate(*self.settings, seed=0, include_prompt=False)
+            self.samples.append(Sample(self._step, sum(self._losses) / len(self._losses), text))
+            self._losses = []
 
 
 def _loss(logs, name):

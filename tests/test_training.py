@@ -167,6 +167,17 @@ def test_samples_are_written_after_each_epoch(finished):
     assert "--- after epoch 1 ---\n" in text and "--- after epoch 2 ---\n" in text
 
 
+def test_a_run_on_lines_samples_whole_lines_from_zero_state(tmp_path, vocabulary, ids):
+    model = compiled(vocabulary, batch_size=None, stateful=False)
+    run = Run.create(tmp_path / "run", model, vocabulary, data={"feed": "lines"})
+    end = int(vocabulary.encode("\n")[0])
+    feed = charlm.lines(np.where(np.arange(len(ids)) % 9 == 8, end, ids), end, ROWS)
+    model.fit(feed, validation_data=feed, callbacks=run.callbacks(verbose=False), shuffle=False, verbose=0)
+    written = run.generator().generate([""] * 10, stop="\n", seed=0)
+    lines = "".join(line.rstrip("\n") + "\n" for line in written)
+    assert (run.path / "samples.txt").read_text(encoding="utf-8") == f"--- after epoch 1 ---\n{lines}\n\n"
+
+
 def test_no_run_overwrites_another(tmp_path, vocabulary):
     model = compiled(vocabulary)
     paths = [Run.create(tmp_path / "run", model, vocabulary).path.name for _ in range(3)]

@@ -30,7 +30,8 @@ def main():
     run = charlm.Run.load(arguments.run or REFERENCES / arguments.corpus)
     original = charlm.load_corpus(arguments.corpus, limit=run.settings["data"].get("limit"))
     check_run(run, original)
-    text = with_whole_alphabet(sample(run, original, arguments.seed), original.text)
+    text = without_copies(sample(run, original, arguments.seed), original.text)
+    text = with_whole_alphabet(text, original.text)
     check_text(text, original.text)
     path = STANDINS / f"{original.name}.txt.xz"
     path.parent.mkdir(exist_ok=True)
@@ -72,6 +73,15 @@ def sample_lines(generator, original, length, seed):
         written = generator.generate([""] * rows, LONGEST_LINE, stop="\n", seed=seed + len(lines), include_prompt=False)
         lines += [line.strip() for line in written if line.endswith("\n") and line.strip() not in {*known, ""}]
     return "".join(line + "\n" for line in lines)
+
+
+def without_copies(text, original):
+    """Take out the lines of each passage that the original has too, such as a licence that heads many files."""
+    while (copied := longest_copied(text, original)).length >= LONGEST_COPY:
+        first = text.rfind("\n", 0, copied.start) + 1
+        after = text.find("\n", copied.start + copied.length - 1) + 1
+        text = text[:first] + text[after or len(text) :]
+    return text
 
 
 def with_whole_alphabet(text, original):

@@ -206,7 +206,7 @@ def card(name, texts, epoch):
         "network": f"{recipe.cell.upper()}-{recipe.units}, one layer, embedding {recipe.embedding_dim}, "
         f"{model.count_params():,} parameters, float16 on disk",
         "training": f"`python -m tools.reference train {name}`, epoch {epoch} of {len(run.history())}, "
-        f"{seconds / 60:.0f} minutes on {os.cpu_count()} CPU cores that did other work besides",
+        f"{max(1, round(seconds / 60))} minutes on {os.cpu_count()} CPU cores that did other work besides",
         "validation": f"**{score.nats:.4f} ± {score.standard_error:.4f} nats** per character, {score.bpc:.3f} bpc, "
         + ("each line from zero state" if lines else "in one pass with carried state"),
         f"counting: {counting.name}": f"{counting.nats:.4f} nats, the best Kneser-Ney order on the same split",
@@ -239,7 +239,10 @@ def samples(run, recipe):
     """Show what the model writes at three temperatures."""
     generator, parts = run.generator(), []
     for temperature in TEMPERATURES:
-        text = generator.generate(recipe.prompt, 400, temperature=temperature, seed=1)
+        if run.settings["data"]["feed"] == "lines":
+            text = "".join(generator.generate([""] * 15, 40, temperature, stop="\n", seed=1, include_prompt=False))
+        else:
+            text = generator.generate(recipe.prompt, 400, temperature=temperature, seed=1)
         parts.append(f"Temperature {temperature}:\n\n" + "\n".join("    " + line for line in text.splitlines()))
     return "\n\n".join(parts) + "\n"
 
