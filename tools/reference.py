@@ -52,7 +52,7 @@ RECIPES = {
     "paul_graham": Recipe(units=256, embedding_dim=64, dropout=0.4, epochs=20, batch_size=8, patience=4),
     "wikipedia": Recipe(epochs=3, limit=4_154_064),
     "linux": Recipe(epochs=3, prompt="/*\n"),
-    "baby_names": Recipe(units=256, embedding_dim=64, dropout=0.4, epochs=15, sequence_length=None),
+    "baby_names": Recipe(units=256, embedding_dim=64, dropout=0.5, weight_decay=0.1, epochs=14, sequence_length=None),
     "war_and_peace": Recipe(cell="lstm", embedding_dim=64, epochs=3),
 }
 
