@@ -15,6 +15,7 @@ PARTS = {
     "pipelines": "Pipelines and encoding",
     "generation": "Generation",
     "training_step": "Training step",
+    "moves": "Why cuDNN is fast, move by move",
     "time_to_quality": "Time to quality",
 }
 INTRODUCTION = """\

@@ -1,12 +1,22 @@
 """Characters per second from text to batches: `windows`, `streams`, `Vocabulary.encode` and the usual ways.
 
 The usual ways are those of TensorFlow's text generation tutorial: a pipeline of one element a character, and
-a dictionary look-up for each.
+a dictionary look-up for each. A large file is read in a process of its own, so that its peak memory can be told.
+
+    python -m benchmarks.pipelines          the tables
+    python -m benchmarks.pipelines FILE     one file's figures, as JSON
 """
 
 import functools
+import json
 import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -17,12 +27,13 @@ from benchmarks.timing import describe, interleave, number, rates, ratio, table
 SEQUENCE_LENGTH, BATCH_SIZE = 100, 64
 CHARACTERS = 1_115_394  # of tiny Shakespeare
 ROUNDS = 5
+LARGE, DISTINCT = 100_000_000, 205  # bytes, as of enwik8
 
 
 def measure():
-    """Return the Markdown of both tables."""
+    """Return the Markdown of the tables."""
     text = sample_text()
-    return "\n\n".join([measure_pipelines(text), measure_encoding(text)])
+    return "\n\n".join([measure_pipelines(text), measure_encoding(text), measure_large()])
 
 
 def sample_text():
@@ -94,10 +105,53 @@ def peak_bytes(text, encode):
     return (len(text.encode()) + peak) / len(text)
 
 
+def measure_large():
+    """Measure speed and peak memory on 100 MB of made-up bytes, in another process."""
+    block = np.random.default_rng(0).integers(DISTINCT, size=1_000_000, dtype=np.uint8).tobytes()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "large"
+        path.write_bytes(block * (LARGE // len(block)))
+        command = [sys.executable, "-m", "benchmarks.pipelines", str(path)]
+        output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found = json.loads(output.splitlines()[-1])
+    title = f"{LARGE // 10**6} MB of bytes, as read by `streams`"
+    head = [title, "encode, million/s", "one pass, million/s", "both, million/s", "peak memory / file"]
+    return table(head, [["charlm", *map(number, found.values())]])
+
+
+def read_large(path):
+    """Encode a file's bytes and read them once; memory counts from before the file is loaded.
+
+    Returns:
+        A dict of million characters a second, for encoding, one pass and both, and of the peak resident memory, with
+        text and ids, as a multiple of the file.
+    """
+    read(charlm.streams(np.zeros(SEQUENCE_LENGTH * BATCH_SIZE + 1, np.uint8), SEQUENCE_LENGTH, BATCH_SIZE))
+    before = resident_bytes("VmRSS")
+    text = Path(path).read_bytes().decode("latin-1")
+    times = [time.perf_counter()]
+    ids = charlm.Vocabulary.from_text(text).encode(text)
+    times.append(time.perf_counter())
+    read(charlm.streams(ids, SEQUENCE_LENGTH, BATCH_SIZE))
+    times.append(time.perf_counter())
+    encode, one_pass = np.diff(times)
+    seconds = {"encode": encode, "one pass": one_pass, "both": encode + one_pass}
+    peak = (resident_bytes("VmHWM") - before) / len(text)
+    return {**{name: len(text) / value / 1e6 for name, value in seconds.items()}, "memory": peak}
+
+
+def resident_bytes(field):
+    """Read the process' resident memory, now ("VmRSS") or at its peak ("VmHWM"), as Linux tells it."""
+    return 1024 * int(re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
 def millions(values):
     """Write the median of some speeds in millions."""
     return number(float(np.median(values)) / 1e6)
 
 
 if __name__ == "__main__":
-    print(describe(), measure(), sep="\n\n")
+    if sys.argv[1:]:
+        print(json.dumps(read_large(sys.argv[1])))
+    else:
+        print(describe(), measure(), sep="\n\n")

@@ -6,7 +6,9 @@ gradients. PyTorch takes part where it is installed, bfloat16 where the processo
 """
 
 import argparse
+import ctypes
 import functools
+import gc
 import itertools
 import pathlib
 import statistics
@@ -20,6 +22,7 @@ import numpy as np
 import charlm
 from benchmarks.timing import describe, interleave, number, ratio, table
 from charlm import rnn
+from charlm.machine import native_bfloat16
 
 # Adam loads Triton, unused on a CPU, whose LLVM and TensorFlow's cannot both be in one process.
 sys.modules.setdefault("triton", None)
@@ -33,6 +36,9 @@ EMBEDDING = 256
 STEPS = 100  # T
 ROUNDS = 7
 BLOG_SECONDS = {"LSTM 2x512": 0.46}  # a batch on a TITAN Z, Karpathy 2015
+MEMORY = """\
+Peak memory, in processes of their own: of a warm step, above what stays between steps; and of the first steps, which
+trace and, charlm's, compile."""
 STOCK, FLOAT32, BFLOAT16, TORCH = "stock Keras", "charlm float32", "charlm bfloat16", "PyTorch"
 
 
@@ -78,18 +84,16 @@ def measure(networks=NETWORKS, with_bfloat16=None, rounds=ROUNDS):
     times = table([*head, "blog's TITAN Z, s"], time_rows(networks, competitors, rounds))
     if not sys.platform.startswith("linux"):
         return times
-    return times + "\n\n" + table(["peak of a step, MB", STOCK, FLOAT32, "ratio"], memory_rows(networks))
+    kinds = ("warm step", "first steps")
+    head = [f"{kind}: {name}, MB" for kind in kinds for name in (STOCK, FLOAT32)]
+    return f"{times}\n\n{MEMORY}\n\n" + table(
+        ["peak memory", *head[:2], "ratio", *head[2:], "ratio"], memory_rows(networks)
+    )
 
 
 def names(with_bfloat16):
     """List who takes part."""
     return [STOCK, FLOAT32] + [BFLOAT16] * with_bfloat16 + [TORCH] * bool(torch)
-
-
-def native_bfloat16():
-    """Whether the processor multiplies bfloat16 by itself, as Linux tells."""
-    path = pathlib.Path("/proc/cpuinfo")
-    return path.exists() and not {"avx512_bf16", "amx_bf16"}.isdisjoint(path.read_text().split())
 
 
 def time_rows(networks, competitors, rounds):
@@ -112,9 +116,9 @@ def warm_steps(network, competitors):
     return steps
 
 
-def random_batch(network):
+def random_batch(network, steps=STEPS):
     """Draw inputs and targets, (batch, time) ids: what they are does not change the time a step takes."""
-    ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, (network.batch_size, STEPS + 1), dtype=np.int32)
+    ids = np.random.default_rng(0).integers(0, VOCAB_SIZE, (network.batch_size, steps + 1), dtype=np.int32)
     return ids[:, :-1], ids[:, 1:]
 
 
@@ -123,7 +127,8 @@ def keras_step(network, name):
     precision = "mixed_bfloat16" if name == BFLOAT16 else "float32"
     layer = LAYERS[name][network.cell]
     recurrent = [layer(network.units, return_sequences=True, dtype=precision) for _ in range(network.layers)]
-    embedding = keras.layers.Embedding(VOCAB_SIZE, EMBEDDING, dtype=precision)
+    embed = keras.layers.Embedding if name == STOCK else rnn.Embedding
+    embedding = embed(VOCAB_SIZE, EMBEDDING, dtype=precision)
     model = keras.Sequential([embedding, *recurrent, keras.layers.Dense(VOCAB_SIZE, dtype="float32")])
     return functools.partial(charlm.compile_model(model).train_on_batch, *random_batch(network))
 
@@ -154,30 +159,45 @@ def memory_rows(networks):
     """Measure each network's peak memory of training, stock Keras' and ours, in processes of their own."""
     rows = []
     for network in networks:
-        stock, ours = peak_in_subprocess(network.name, STOCK), peak_in_subprocess(network.name, FLOAT32)
-        rows.append([network.name, number(stock), number(ours), number(ours / stock)])
+        stock, ours = (peaks_in_subprocess(network.name, competitor) for competitor in (STOCK, FLOAT32))
+        pairs = zip(stock, ours, strict=True)
+        rows.append(
+            [network.name, *(text for pair in pairs for text in (*map(number, pair), number(pair[1] / pair[0])))]
+        )
     return rows
 
 
-def peak_in_subprocess(network_name, competitor):
+def peaks_in_subprocess(network_name, competitor):
     """Return `peak_megabytes` of a fresh process."""
     command = [sys.executable, "-m", "benchmarks.training_step", "--peak", competitor, "--only", network_name]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(value) for value in shown.split()]
 
 
 def peak_megabytes(network, competitor):
-    """Return by how much three training steps, with their compilation, raise this process's peak memory."""
+    """Measure the memory of training in this process.
+
+    Returns:
+        How far a warm step rises above what stays between steps, once the heap has given back what it holds free;
+        and how far the first three steps, with all that is traced and compiled for them, raise the process's peak.
+    """
     step = keras_step(network, competitor)
-    before = peak_resident_megabytes()
+    before = resident_megabytes("VmRSS")
     for _ in range(3):
         step()
-    return peak_resident_megabytes() - before
+    first = resident_megabytes("VmHWM") - before
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    between = resident_megabytes("VmRSS")
+    pathlib.Path("/proc/self/clear_refs").write_text("5")  # sets the peak back to what is resident now
+    step()
+    return resident_megabytes("VmHWM") - between, first
 
 
-def peak_resident_megabytes():
-    """Return this process's peak; not `ru_maxrss`, which begins at that of the process it came from."""
+def resident_megabytes(field):
+    """Return this process's resident memory, `VmRSS` now or `VmHWM` at its peak; `ru_maxrss` begins at its parent's."""
     status = pathlib.Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e6
+    return int(status.partition(field + ":")[2].split()[0]) * 1024 / 1e6
 
 
 def main():
@@ -189,7 +209,7 @@ def main():
     options = parser.parse_args()
     networks = [network for network in NETWORKS if options.only in (None, network.name)]
     if options.peak:
-        print(peak_megabytes(networks[0], options.peak))
+        print(*peak_megabytes(networks[0], options.peak))
     else:
         print(describe(), measure(networks, options.bfloat16, options.rounds), sep="\n\n")
 

@@ -1,17 +1,29 @@
 """The network: Embedding → recurrent layers → Dense, a plain Keras model with a logit for every character."""
 
+import contextlib
+
 import keras
 
 from charlm import rnn
 from charlm._quiet import start_xla
+from charlm.machine import best_precision
 
 LAYERS = {"rnn": rnn.SimpleRNN, "gru": rnn.GRU, "lstm": rnn.LSTM}
 KERAS_LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # Keras' dtype policies
 FINAL_RATE = 0.01  # where a cosine schedule ends, as a share of the learning rate
 
 
 def build_model(
-    vocab_size, cell="gru", units=1024, layers=1, embedding_dim=256, dropout=0.0, batch_size=None, stateful=False
+    vocab_size,
+    cell="gru",
+    units=1024,
+    layers=1,
+    embedding_dim=256,
+    dropout=0.0,
+    batch_size=None,
+    stateful=False,
+    precision=None,
 ):
     """Build a network that predicts the next character at every step.
 
@@ -19,7 +31,7 @@ def build_model(
     text generation tutorial and keep to what cuDNN can run on a GPU.
 
     Args:
-        vocab_size: number of distinct characters, V.
+        vocab_size: number of distinct characters, V, at least 2.
         cell: recurrent layer: "gru", "lstm" or "rnn" (tanh).
         units: width of each recurrent layer.
         layers: number of recurrent layers.
@@ -27,23 +39,31 @@ def build_model(
         dropout: share of each recurrent layer's outputs dropped while training, 0 to below 1.
         batch_size: rows of every batch, where it is fixed.
         stateful: whether state carries over from batch to batch; needs `batch_size`.
+        precision: of the products: "float32", "bfloat16", "float16", or "auto", which takes this machine's
+            `best_precision` and prints it. Weights, states, logits and loss are float32 in each. None keeps to
+            Keras' dtype policy, which is float32 where nobody set another.
 
     Returns:
         A `keras.Sequential` with its weights built; `compile_model` makes it ready to train.
 
     Raises:
-        ValueError: an unknown cell, a size below 1, dropout outside [0, 1), or stateful without a batch size.
+        ValueError: an unknown cell or precision, a size below 1, dropout outside [0, 1), or stateful without a batch size.
     """
     sizes = {"vocab_size": vocab_size, "units": units, "layers": layers, "embedding_dim": embedding_dim}
-    _check_arguments(cell, dropout, batch_size, stateful, **sizes)
+    _check_arguments(cell, dropout, batch_size, stateful, precision, **sizes)
     start_xla()
-    stack = [keras.layers.Embedding(vocab_size, embedding_dim, name="embedding")]
+    with _dtype_policy(precision):
+        return _stack(vocab_size, cell, units, layers, embedding_dim, dropout, batch_size, stateful)
+
+
+def _stack(vocab_size, cell, units, layers, embedding_dim, dropout, batch_size, stateful):
+    stack = [rnn.Embedding(vocab_size, embedding_dim, name="embedding")]
     for number in range(1, layers + 1):
         suffix = "" if layers == 1 else f"_{number}"
         stack.append(LAYERS[cell](units, return_sequences=True, stateful=stateful, name=cell + suffix))
         if dropout:
             stack.append(keras.layers.Dropout(dropout, name="dropout" + suffix))
-    stack.append(keras.layers.Dense(vocab_size, name="logits"))
+    stack.append(keras.layers.Dense(vocab_size, dtype="float32", name="logits"))
     inputs = keras.Input(batch_shape=(batch_size, None), dtype="int32", name="characters")
     return keras.Sequential([inputs, *stack], name=f"char_{cell}")
 
@@ -106,6 +126,7 @@ def build_arguments(model):
         "dropout": dropouts[0] if dropouts else 0.0,
         "batch_size": model.input_shape[0],
         "stateful": recurrent[0].stateful,
+        "precision": _precision(model.dtype_policy.name),
     }
 
 
@@ -146,6 +167,26 @@ def reset_states(model):
             layer.reset_state()
 
 
+@contextlib.contextmanager
+def _dtype_policy(precision):
+    """Let Keras make layers in a precision of `build_model`, and the model with them, so that float16's loss is scaled."""
+    if precision == "auto":
+        precision = best_precision()
+        print(f'precision="auto": {precision} on this machine')
+    before = keras.config.dtype_policy()
+    if precision is not None:
+        keras.config.set_dtype_policy(POLICIES[precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def _precision(policy):
+    """Name the precision of a dtype policy; None for policies that `build_model` does not set."""
+    return next((precision for precision, name in POLICIES.items() if name == policy), None)
+
+
 def _optimizer(learning_rate, clip_norm, weight_decay, decay_steps=None, warmup_steps=0):
     rate = learning_rate
     if decay_steps is not None:
@@ -156,12 +197,18 @@ def _optimizer(learning_rate, clip_norm, weight_decay, decay_steps=None, warmup_
     return keras.optimizers.Adam(rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm)
 
 
-def _check_arguments(cell, dropout, batch_size, stateful, **sizes):
+def _check_arguments(cell, dropout, batch_size, stateful, precision, **sizes):
     if cell not in LAYERS:
         raise ValueError(f"cell={cell!r} is not known; choose one of {', '.join(LAYERS)}.")
+    if precision not in (None, "auto", *POLICIES):
+        raise ValueError(f"precision={precision!r} is not known; choose one of {', '.join(POLICIES)}, auto.")
     for name, value in {**sizes, "batch_size": batch_size}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1.")
+    if sizes["vocab_size"] == 1:
+        raise ValueError(
+            "vocab_size is 1: in a text of one distinct character there is nothing to predict. Use another."
+        )
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout is {dropout}; it is a share of outputs, at least 0 and below 1.")
     if stateful and batch_size is None:

@@ -21,6 +21,8 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
+MOST_PARTS, SHORTEST_PART = 4, 16  # of a sequence, see `_parts`
+
 
 class RecurrentWeights(NamedTuple):
     """What one recurrent layer computes with: x·kernel + input_bias, h·recurrent_kernel + recurrent_bias."""
@@ -123,15 +125,15 @@ def _gru_forward(projected, states, recurrent_kernel, recurrent_bias=None):
 
 
 def _gru_backward(d_states, previous_hidden, saved):
-    """One step back: the gradient of h·U, what else that of x·W needs, and the states' but through h·U."""
+    """One step back: the gradients of h·U and of x·W where they differ, and the states' but through h·U."""
     (d_hidden,) = d_states
     gates, candidate, recurrent_candidate = saved
     update, reset = tf.split(gates, 2, axis=-1)
     d_candidate = d_hidden * (1 - update) * (1 - candidate * candidate)
     d_update = d_hidden * (previous_hidden - candidate) * update * (1 - update)
     d_reset = d_candidate * recurrent_candidate * reset * (1 - reset)
-    d_recurrent = tf.concat([d_update, d_reset, d_candidate * reset], axis=-1)
-    return d_recurrent, [d_candidate], [d_hidden * update]
+    d_recurrent, d_projected = (tf.concat([d_update, d_reset, d], axis=-1) for d in (d_candidate * reset, d_candidate))
+    return [d_recurrent, d_projected], [d_hidden * update]
 
 
 def _lstm_forward(projected, states, recurrent_kernel):
@@ -148,7 +150,7 @@ def _lstm_forward(projected, states, recurrent_kernel):
 
 
 def _lstm_backward(d_states, _, saved):
-    """One step back: the gradient of h·U, what else that of x·W needs, and the states' but through h·U."""
+    """One step back: the gradient of h·U, which is that of x·W too, and the states' but through h·U."""
     d_hidden, d_carry = d_states
     input_forget, candidate, output, carry = saved
     input_gate, forget = tf.split(input_forget, 2, axis=-1)
@@ -159,7 +161,7 @@ def _lstm_backward(d_states, _, saved):
     d_candidate = d_carry * input_gate * (1 - candidate * candidate)
     d_output = d_hidden * tanh_carry * output * (1 - output)
     d_recurrent = tf.concat([d_input, d_forget, d_candidate, d_output], axis=-1)
-    return d_recurrent, [], [tf.zeros_like(d_hidden), d_carry * forget]
+    return [d_recurrent], [tf.zeros_like(d_hidden), d_carry * forget]
 
 
 def _rnn_forward(projected, states, recurrent_kernel):
@@ -169,19 +171,19 @@ def _rnn_forward(projected, states, recurrent_kernel):
 
 
 def _rnn_backward(d_states, _, saved):
-    """One step back: the gradient of h·U, what else that of x·W needs, and the state's but through h·U."""
+    """One step back: the gradient of h·U, which is that of x·W too, and the state's but through h·U."""
     (d_hidden,), (hidden,) = d_states, saved
-    return d_hidden * (1 - hidden * hidden), [], [tf.zeros_like(d_hidden)]
+    return [d_hidden * (1 - hidden * hidden)], [tf.zeros_like(d_hidden)]
 
 
 class _Cell(NamedTuple):
     forward: Callable
     backward: Callable
     saved: int  # tensors a step forward saves
-    extra: int = 0  # tensors a step back passes on beside the gradient of h·U
+    gradients: int = 1  # tensors a step back gives: the gradient of h·U, and that of x·W if it is another
 
 
-_GRU = _Cell(_gru_forward, _gru_backward, saved=3, extra=1)
+_GRU = _Cell(_gru_forward, _gru_backward, saved=3, gradients=2)
 _LSTM = _Cell(_lstm_forward, _lstm_backward, saved=4)
 _SIMPLE_RNN = _Cell(_rnn_forward, _rnn_backward, saved=1)
 
@@ -235,42 +237,46 @@ def _backward_loop(cell, d_outputs, d_states, previous, saved, recurrent_kernel)
         saved: list of (time, batch, ...), from `_forward_loop`.
 
     Returns:
-        The gradients of h·U (time, batch, gates * units) and of the initial states, and the list of the extra
-        tensors of all steps.
+        A list of the gradients of h·U and, where it is another, of x·W, (time, batch, gates * units), and the
+        gradients of the initial states.
     """
     steps, dtype = tf.shape(previous)[0], previous.dtype
     transposed_kernel = tf.transpose(recurrent_kernel)  # once: transpose_b=True would cost time at every step
     arrays = [_reader(sequence) for sequence in (d_outputs, previous, *saved)]
 
-    def body(step, d_states, d_recurrent, extra):
+    def body(step, d_states, gradients):
         d_output, hidden, *values = [tf.cast(array.read(step), d_states[0].dtype) for array in arrays]
         d_states = [d_states[0] + d_output, *d_states[1:]]
-        d_step, d_extra, d_states = cell.backward(d_states, hidden, values)
-        through_kernel = tf.matmul(tf.cast(d_step, dtype), transposed_kernel)
+        d_step, d_states = cell.backward(d_states, hidden, values)
+        through_kernel = tf.matmul(tf.cast(d_step[0], dtype), transposed_kernel)
         d_states[0] += tf.cast(through_kernel, d_states[0].dtype)
-        return step - 1, d_states, _write(d_recurrent, step, [d_step]), _write(extra, step, d_extra)
+        return step - 1, d_states, _write(gradients, step, d_step)
 
-    initial = [steps - 1, list(d_states), _writers(1, dtype, steps), _writers(cell.extra, dtype, steps)]
-    _, d_states, d_recurrent, extra = tf.while_loop(lambda step, *_: step >= 0, body, initial, maximum_iterations=steps)
-    return d_recurrent[0].stack(), d_states, _stack(extra)
+    initial = [steps - 1, list(d_states), _writers(cell.gradients, dtype, steps)]
+    _, d_states, gradients = tf.while_loop(lambda step, *_: step >= 0, body, initial, maximum_iterations=steps)
+    return _stack(gradients), d_states
 
 
-def _weight_gradients(previous, d_recurrent, weights):
-    """dU, and the bias' gradient where the cell has one, for all steps and rows in one product."""
-    units, width = weights[0].shape
-    previous = tf.reshape(previous, [-1, units])  # (time * batch, units)
-    d_recurrent = tf.reshape(d_recurrent, [-1, width])  # (time * batch, gates * units)
-    d_kernel = tf.matmul(previous, d_recurrent, transpose_a=True)
+def _project(inputs, weights):
+    """x·W + b of all steps; ids take their rows of a table in which that product is done for each character."""
+    return tf.gather(weights.kernel, inputs) if inputs.dtype.is_integer else input_projection(inputs, weights)
+
+
+def _weight_gradients(inputs, d_products, biases):
+    """The gradients of a kernel and of its bias, where it has one, for all steps and rows in one product."""
+    inputs, d_products = (tf.reshape(tensor, [-1, tensor.shape[-1]]) for tensor in (inputs, d_products))
+    d_kernel = tf.matmul(inputs, d_products, transpose_a=True)
     # BiasAddGrad adds half-precision numbers up in float32.
-    return [d_kernel, *(tf.raw_ops.BiasAddGrad(out_backprop=d_recurrent) for _ in weights[1:])]
+    return [d_kernel, *(tf.raw_ops.BiasAddGrad(out_backprop=d_products) for _ in biases)]
 
 
-def _projected_gradient(d_recurrent, extra):
-    """The gradient of x·W + b: that of h·U, but where a GRU's reset gate stands between."""
-    if not extra:
-        return d_recurrent
-    units = extra[0].shape[-1]
-    return tf.concat([d_recurrent[..., : 2 * units], extra[0]], axis=-1)
+def _input_gradients(inputs, d_projected, weights):
+    """The gradients of the inputs, None for ids, and those of kernel and bias, or of the table."""
+    if inputs.dtype.is_integer:
+        inputs = tf.one_hot(inputs, weights.kernel.shape[0], dtype=d_projected.dtype)
+        return None, _weight_gradients(inputs, d_projected, [])
+    biases = [bias for bias in weights[1:2] if bias is not None]
+    return tf.tensordot(d_projected, weights.kernel, [[2], [1]]), _weight_gradients(inputs, d_projected, biases)
 
 
 _loops = {
@@ -278,25 +284,79 @@ _loops = {
 }
 
 
-def _recurrence(cell, projected, states, weights):
-    """Run a cell over time, differentiably: outputs (time, batch, units) and the last states."""
-    forward, backward = _loops[projected.dtype == tf.float32]
+def _parts(steps):
+    """Cut a sequence of a known length into equal parts: what holds for one part alone is let go sooner.
+
+    Equal, because XLA compiles the loops anew for every length; a length without a divisor stays whole.
+    """
+    if not steps:
+        return [(0, None)]
+    most = max(1, min(MOST_PARTS, steps // SHORTEST_PART))
+    length = steps // next(count for count in range(most, 0, -1) if steps % count == 0)
+    return [(begin, begin + length) for begin in range(0, steps, length)]
+
+
+def _recurrence(cell, inputs, states, weights, with_xla=True):
+    """Run a cell over time, differentiably.
+
+    Args:
+        inputs: (time, batch, features), or ids (time, batch).
+        states: list of (batch, units), float32.
+        weights: the layer's `RecurrentWeights`; with ids, its kernel is the table that `_project` reads.
+        with_xla: whether XLA compiles the loops, in float32.
+
+    Returns:
+        The outputs (time, batch, units) and the last states.
+    """
+    forward, backward = _loops[with_xla and weights.kernel.dtype == tf.float32]
+    parts = _parts(inputs.shape[0])
+    present = [name for name, weight in weights._asdict().items() if weight is not None]
 
     @tf.custom_gradient
-    def run(projected, states, weights):
-        outputs, last_states, saved = forward(cell, projected, states, weights)
+    def run(*arguments):
+        # An eager tape must not look into the compiled loops, whose gradient is the one below.
+        inputs, initial_states, weights = tf.nest.map_structure(tf.stop_gradient, arguments)
+        weights = RecurrentWeights(**{**dict.fromkeys(RecurrentWeights._fields), **dict(zip(present, weights))})
+        recurrent = [weight for weight in weights[2:] if weight is not None]
+        states, outputs, saved = initial_states, [], []
+        for begin, end in parts:
+            with tf.control_dependencies(states[:1]):  # not all parts' products at once
+                projected = _project(tf.identity(inputs[begin:end]), weights)
+            part_outputs, states, part_saved = forward(cell, projected, states, recurrent)
+            outputs.append(part_outputs)
+            saved.append(part_saved)
+        outputs = outputs[0] if len(parts) == 1 else tf.concat(outputs, axis=0)
 
         def gradient(d_outputs, *d_states):
-            # Outside the compiled loop, which would hold on to all that is no longer needed here.
-            previous = tf.concat([tf.cast(states[:1], outputs.dtype), outputs[:-1]], axis=0)  # (time, batch, units)
-            d_recurrent, d_states, extra = backward(cell, d_outputs, d_states, previous, saved, weights[0])
-            d_weights = _weight_gradients(previous, d_recurrent, weights)
-            return _projected_gradient(d_recurrent, extra), list(d_states), d_weights
+            d_inputs, d_weights, done = [], [], []
+            for (begin, end), part_saved in reversed(list(zip(parts, saved))):
+                # Outside the compiled loop, which would hold on to all that is no longer needed here.
+                previous = outputs[begin - 1 : end - 1] if begin else _shifted(outputs[:end], initial_states[0])
+                with tf.control_dependencies(done):  # nor all parts' gradients
+                    d_part = tf.identity(d_outputs[begin:end])
+                d_products, d_states = backward(cell, d_part, d_states, previous, part_saved, weights.recurrent_kernel)
+                d_input, d_input_weights = _input_gradients(inputs[begin:end], d_products[-1], weights)
+                d_recurrent_weights = _weight_gradients(previous, d_products[0], recurrent[1:])
+                d_inputs.append(d_input)
+                d_weights.append(d_input_weights + d_recurrent_weights)
+                done = d_weights[-1]
+            d_inputs = None if inputs.dtype.is_integer else tf.concat(d_inputs[::-1], axis=0)
+            return d_inputs, list(d_states), [_sum(of_parts) for of_parts in zip(*d_weights)]
 
-        return (outputs, *last_states), gradient
+        return (outputs, *states), gradient
 
-    outputs, *last_states = run(projected, states, weights)
+    outputs, *last_states = run(inputs, states, [tf.convert_to_tensor(w) for w in weights if w is not None])
     return outputs, last_states
+
+
+def _shifted(outputs, initial_hidden):
+    """h before each step, (time, batch, units)."""
+    return tf.concat([tf.cast(initial_hidden, outputs.dtype)[tf.newaxis], outputs[:-1]], axis=0)
+
+
+def _sum(parts):
+    """Add half-precision numbers up in float32."""
+    return tf.cast(tf.add_n([tf.cast(part, tf.float32) for part in parts]), parts[0].dtype)
 
 
 def _gpu_available():
@@ -320,8 +380,39 @@ def covers(layer, mask=None):
     )
 
 
+def _time_major(sequences):
+    return tf.transpose(sequences, [1, 0, *range(2, len(sequences.shape))])
+
+
+def _through_table(sequences, weights):
+    """Put ids for vectors, and a table of x·W + b for W, where a batch has more characters than the vocabulary."""
+    ids, vectors = getattr(sequences, "_looked_up", (None, None))
+    characters = None if ids is None else ids.shape.num_elements()  # None where the length is not known yet
+    if characters is None or characters <= vectors.shape[0]:
+        return sequences, weights
+    table = input_projection(tf.cast(vectors, sequences.dtype), weights)
+    return ids, RecurrentWeights(table, None, *weights[2:])
+
+
+@keras.saving.register_keras_serializable(package="charlm")
+class Embedding(keras.layers.Embedding):
+    """`keras.layers.Embedding`, which lets a recurrent layer of this module know what was looked up where.
+
+    There are few characters: the layer multiplies each one's vector by its kernel once, not at every step and row.
+    """
+
+    def call(self, inputs):
+        outputs = super().call(inputs)
+        if not self.mask_zero and isinstance(outputs, tf.Tensor) and len(outputs.shape) == 3:
+            # On the tensor itself, as Keras does with masks: whatever comes between makes a tensor without it.
+            outputs._looked_up = (tf.cast(inputs, tf.int32), tf.convert_to_tensor(self.embeddings))
+        return outputs
+
+
 class _FastLoop:
     """Replaces the loop over time of a Keras recurrent layer where `covers` holds."""
+
+    _with_xla = True
 
     def inner_loop(self, sequences, initial_state, mask, training=False):
         if not covers(self, mask):
@@ -329,11 +420,11 @@ class _FastLoop:
         if training and self.dropout:  # one mask for all steps, as in Keras' loop
             sequences *= self.cell.get_dropout_mask(sequences[:, 0, :])[:, tf.newaxis, :]
         weights = recurrent_weights(self)
-        projected = input_projection(tf.transpose(sequences, [1, 0, 2]), weights)
         states = [tf.cast(state, tf.float32) for state in keras.tree.flatten(initial_state)]
-        recurrent = [tf.convert_to_tensor(weight) for weight in weights[2:] if weight is not None]
-        outputs, states = _recurrence(self._fast_cell, projected, states, recurrent)
-        return states[0], tf.transpose(outputs, [1, 0, 2]), states
+        inputs, weights = _through_table(sequences, weights)
+        outputs, states = _recurrence(self._fast_cell, _time_major(inputs), states, weights, self._with_xla)
+        outputs = tf.ensure_shape(_time_major(outputs), [None, sequences.shape[1], None])  # `_parts` of the next layer
+        return states[0], outputs, states
 
 
 @keras.saving.register_keras_serializable(package="charlm")

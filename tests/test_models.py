@@ -113,12 +113,14 @@ def test_cudnns_conditions_hold():
     [
         ({"cell": "GRU"}, "cell='GRU'.*rnn, gru, lstm"),
         ({"layers": 0}, "layers is 0; it must be at least 1"),
+        ({"vocab_size": 1}, "vocab_size is 1: in a text of one distinct character there is nothing to predict"),
         ({"units": 0}, "units is 0"),
         ({"vocab_size": 0}, "vocab_size is 0"),
         ({"embedding_dim": -1}, "embedding_dim is -1"),
         ({"batch_size": 0}, "batch_size is 0"),
         ({"dropout": 1.0}, "dropout is 1.0.*below 1"),
         ({"stateful": True}, "needs a batch_size"),
+        ({"precision": "fp16"}, "precision='fp16'.*float32, bfloat16, float16, auto"),
     ],
 )
 def test_impossible_networks_are_refused(arguments, message):
@@ -146,3 +148,84 @@ def test_profile_asks_the_machine_where_nothing_is_set(monkeypatch):
     for devices, expected in (([], "cpu"), (["a GPU"], "gpu")):
         monkeypatch.setattr(charlm.machine.tf.config, "list_physical_devices", lambda kind, found=devices: found)
         assert charlm.profile() == expected
+
+
+@pytest.fixture
+def machine(monkeypatch, tmp_path):
+    """Pretend to be a machine with these processor flags and GPUs of these compute capabilities."""
+
+    def pretend(flags="", *capabilities):
+        file = tmp_path / "cpuinfo"
+        file.write_text(f"processor : 0\nflags : fpu avx2 {flags}\n")
+        monkeypatch.setattr(charlm.machine, "CPUINFO", file)
+        details = {n: {"device_name": f"GPU {n}", "compute_capability": c} for n, c in enumerate(capabilities)}
+        config = charlm.machine.tf.config
+        monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: list(details))
+        monkeypatch.setattr(config.experimental, "get_device_details", details.get)
+
+    return pretend
+
+
+@pytest.mark.parametrize(
+    ("flags", "capabilities", "expected"),
+    [
+        ("", [], "float32"),
+        ("avx512f avx512_bf16", [], "bfloat16"),
+        ("amx_bf16", [], "bfloat16"),
+        ("", [(8, 0)], "bfloat16"),
+        ("", [(9, 0)], "bfloat16"),
+        ("avx512_bf16", [(7, 5)], "float16"),
+        ("avx512_bf16", [(6, 1)], "float32"),
+        ("", [(8, 6), (7, 0)], "float16"),
+    ],
+)
+def test_the_best_precision_is_what_the_machine_multiplies_natively(machine, flags, capabilities, expected):
+    machine(flags, *capabilities)
+    assert charlm.machine.best_precision() == expected
+
+
+def test_a_machine_without_cpuinfo_has_float32(monkeypatch, tmp_path):
+    monkeypatch.setattr(charlm.machine, "CPUINFO", tmp_path / "missing")
+    assert not charlm.machine.native_bfloat16()
+
+
+def test_auto_takes_the_best_precision_and_says_so(monkeypatch, capsys):
+    monkeypatch.setattr(charlm.models, "best_precision", lambda: "bfloat16")
+    model = build_model(5, units=4, precision="auto")
+    assert capsys.readouterr().out == 'precision="auto": bfloat16 on this machine\n'
+    assert build_arguments(model)["precision"] == "bfloat16"
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_weights_and_logits_are_float32_in_every_precision(precision):
+    model = compile_model(build_model(5, units=4, dropout=0.1, precision=precision))
+    assert model.layers[1].compute_dtype == precision
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert model(np.zeros((2, 3), int)).dtype == "float32"
+    assert hasattr(model.optimizer, "inner_optimizer") == (precision == "float16")  # loss scaling
+    assert keras.config.dtype_policy().name == "float32"
+    assert with_batch_size(model, 1).layers[1].compute_dtype == precision
+    again = build_model(**build_arguments(model))
+    assert again.dtype_policy.name == model.dtype_policy.name
+    assert compile_arguments(model) == compile_arguments(compile_model(again))
+
+
+def test_a_run_trained_in_bfloat16_is_resumed_in_it(tmp_path, vocabulary):
+    model = compile_model(build_model(len(vocabulary), units=4, batch_size=2, stateful=True, precision="bfloat16"))
+    run = charlm.Run.create(tmp_path / "run", model, vocabulary)
+    batches = charlm.streams(np.zeros(40, np.uint8), 4, 2)
+    model.fit(batches, validation_data=batches, callbacks=run.callbacks(verbose=False), shuffle=False, verbose=0)
+    assert charlm.resume(run)[0].layers[1].compute_dtype == "bfloat16"
+    assert charlm.Run.load(run.path).model().layers[1].compute_dtype == "bfloat16"
+
+
+def test_an_epoch_in_bfloat16_ends_where_float32_does(ids, vocabulary):
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        keras.utils.set_random_seed(0)
+        model = build_model(len(vocabulary), units=16, embedding_dim=8, precision=precision)
+        batches = charlm.streams(ids, 16, 8)
+        compile_model(model, 0.01).fit(batches, shuffle=False, verbose=0)
+        losses.append(model.evaluate(batches, verbose=0))
+    assert losses[1] == pytest.approx(losses[0], abs=0.01)
+    assert losses[0] < math.log(len(vocabulary))

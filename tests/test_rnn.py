@@ -277,3 +277,70 @@ def test_recurrent_weights_refuses_a_gru_with_reset_before():
     layer.build((1, 2, 4))
     with pytest.raises(ValueError, match="'old_gru' has reset_after=False"):
         rnn.recurrent_weights(layer)
+
+
+@every_cell
+@pytest.mark.parametrize("steps", [64, 67])
+def test_a_sequence_in_parts_equals_stock_keras(name, steps):
+    stock, ours = pair(name, steps=steps, return_sequences=True, return_state=True)
+    inputs, states = random_inputs(stock, steps=steps)
+    assert_close(results(ours, inputs, states), results(stock, inputs, states))
+
+
+@given(st.integers(1, 2000))
+def test_parts_are_equal_and_cover_the_sequence(steps):
+    parts = rnn._parts(steps)
+    assert [end for _, end in parts[:-1]] == [begin for begin, _ in parts[1:]]
+    assert len({end - begin for begin, end in parts}) <= 1
+    assert len(parts) <= rnn.MOST_PARTS and (parts[0][0], parts[-1][1]) == (0, steps)
+
+
+@every_cell
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_looked_up_characters_give_stock_keras_gradients(name, dtype):
+    ids = np.random.default_rng(3).integers(0, 7, (4, 32))
+    stock, ours = pair(name, steps=32, return_sequences=True, dtype=dtype)
+    found = []
+    for embed, layer in ((keras.layers.Embedding, stock), (rnn.Embedding, ours)):
+        keras.utils.set_random_seed(4)
+        embedding = embed(7, 4, dtype=dtype)
+        model = keras.Sequential([embedding, layer])
+        model.build((4, 32))
+
+        @tf.function
+        def run(model=model):
+            with tf.GradientTape() as tape:
+                outputs = tf.cast(model(ids), tf.float32)
+                loss = tf.reduce_sum(tf.sin(outputs))
+            return outputs, *tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+
+        found.append([tf.convert_to_tensor(value).numpy() for value in run()])
+    assert_close(found[1], found[0], 1e-5 if dtype == "float32" else 0.1)
+
+
+def test_the_fast_layer_multiplies_each_character_once(monkeypatch):
+    read, project = [], rnn._project
+    monkeypatch.setattr(rnn, "_project", lambda inputs, weights: read.append(inputs.dtype) or project(inputs, weights))
+    for vocabulary, expected in ((7, tf.int32), (200, tf.float32)):  # more characters than places: no table
+        keras.Sequential([rnn.Embedding(vocabulary, 4), rnn.GRU(3)])(np.zeros((2, 8), int))
+        assert set(read) == {expected}
+        read.clear()
+
+
+def test_dropout_on_the_vectors_goes_past_the_table():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([rnn.Embedding(7, 4), keras.layers.Dropout(0.5), rnn.GRU(3)])
+    ids = np.zeros((2, 8), int)
+    assert not np.allclose(model(ids, training=True), model(ids))
+
+
+@every_cell
+def test_an_eager_tape_gives_the_compiled_gradients(name):
+    stock, ours = pair(name, steps=20, return_sequences=True)
+    inputs, _ = random_inputs(stock, steps=20)
+    found = []
+    for layer in (stock, ours):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(layer(tf.constant(inputs))))
+        found.append(tape.gradient(loss, [variable.value for variable in layer.trainable_variables]))
+    assert_close(found[1], found[0])
