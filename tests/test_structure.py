@@ -13,7 +13,29 @@ SHARES = [
     structure.well_formed_pages,
     structure.closed_environments,
     structure.speaker_heads,
+    structure.balanced_lines,
+    structure.closed_comments,
+    structure.aligned_braces,
 ]
+CODE = """\
+static int opened(struct file * file, int *count)
+{
+	int i, n = start(file), *p = &table[i];
+	unsigned long flags;
+	struct inode * inode = file->f_inode;
+
+	/* forgotten = 1; */
+	save_flags(flags);
+	for (i = 0; i < n; i++) {
+		if (!inode)
+			goto out;
+		missing += p[i] + MAX_OPEN;
+	}
+	printk("unknown %d", i);
+out:
+	return -EBUSY;
+}
+"""
 PAGE = "<page>\n<title>A &amp; B</title>\n<text xml:space='preserve'>a [[link]]<br /></text>\n</page>\n"
 
 
@@ -85,3 +107,65 @@ def test_a_speakers_head_is_a_capitalised_line_that_ends_in_a_colon_before_speec
     assert structure.speaker_heads(heads) == 1
     assert structure.speaker_heads(heads + "no head here:\nspeech") == 3 / 4
     assert structure.speaker_heads("ROMEO:\n\nROMEO: no\n\nRo3meo:\nspeech") == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "share"),
+    [("f(a[i])\n", 1), ("f(a,\n  b)", 0), ("f(a,\n  g(b))", 1 / 2), ("[(])", 1 / 2), ("{", 0)],
+)
+def test_marks_are_matched_within_their_line(text, share):
+    assert structure.balanced_lines(text) == share
+
+
+def test_marks_of_several_characters_are_read_longest_first():
+    marks = ("[[", "]]"), ("{{", "}}"), ("<id>", "</id>"), "[]"
+    assert structure.balanced_lines("[[a]] [http://b c] {{cite}}\n<id>1</id>", marks) == 1
+    assert structure.balanced_lines("[[a] b]]\n<id>1<id>", marks) == pytest.approx(2 / 5)
+
+
+@given(st.text(alphabet="()[]ab\n"))
+def test_balance_in_lines_never_exceeds_that_of_the_whole_text(text):
+    assert structure.balanced_lines(text) <= structure.balanced_brackets(text, pairs=("()", "[]"))
+
+
+def test_a_comment_must_close_before_the_next_begins():
+    assert structure.closed_comments("/* a */ x; /* b\n */") == 1
+    assert structure.closed_comments("/* a /* b */") == 1 / 2
+    assert structure.closed_comments("/* a */ /* cut off") == 1
+
+
+def test_a_brace_is_aligned_with_the_line_that_opened_its_block():
+    assert structure.aligned_braces(CODE) == 1
+    assert structure.aligned_braces("if (a)\n  {\n    b();\n  }") == 1
+    assert structure.aligned_braces("if (a) {\n\tb();\n} else {\n\tc();\n\t}\n}") == 1 / 3
+    assert structure.aligned_braces("        if (a) {\n\t}") == 1
+    assert structure.aligned_braces('puts("{");\n/* { */\n}') == 0
+
+
+def test_a_c_function_tells_its_declarations_from_its_uses():
+    (function,) = structure.c_functions("int x;\n" + CODE + "struct a { int b; };\n")
+    assert function.name == "opened"
+    assert function.declared == {"file", "count", "i", "n", "p", "flags", "inode"}
+    assert function.used == {"file", "table", "i", "n", "inode", "missing", "p", "flags", "MAX_OPEN", "EBUSY"}
+    assert function.called == {"start", "save_flags", "printk"}
+
+
+def test_names_are_undeclared_unused_or_unknown_calls():
+    functions = structure.c_functions(CODE)
+    assert structure.undeclared_names(functions) == 2 / 8  # table, missing; capitals are macros
+    assert structure.undeclared_names(functions, {"table"}) == 1 / 8
+    assert structure.unused_names(functions) == pytest.approx(1 / 7)  # count
+    assert structure.unknown_calls(functions, {"printk"}) == pytest.approx(2 / 3)
+    assert structure.unknown_calls(structure.c_functions(CODE + "int start(int a)\n{\n}\n")) == pytest.approx(2 / 3)
+    assert structure.undeclared_names([]) == structure.unused_names([]) == structure.unknown_calls([]) == 0
+
+
+def test_global_names_are_used_without_a_declaration_more_often_than_with_one():
+    code = "int a(int i)\n{\n\treturn i + jiffies;\n}\nint b(void)\n{\n\treturn i + jiffies;\n}\n"
+    assert structure.global_names(structure.c_functions(code)) == {"jiffies"}
+
+
+@given(st.text(alphabet="ab1 \n(){};,*=:/\"'#[]<>.") | st.text())
+def test_any_text_can_be_searched_for_functions(text):
+    for function in structure.c_functions("int f(int a)\n{\n" + text + "\n}\n"):
+        assert all(name.isidentifier() for name in function.declared | function.used | function.called)
