@@ -15,6 +15,7 @@ The equations are Keras' (gate order z, r, h and i, f, c, o); `gru_step`, `lstm_
 step of them on plain tensors, and what a generator needs of a layer is in `recurrent_weights`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -279,9 +280,10 @@ def _input_gradients(inputs, d_projected, weights):
     return tf.tensordot(d_projected, weights.kernel, [[2], [1]]), _weight_gradients(inputs, d_projected, biases)
 
 
-_loops = {
-    jit: [tf.function(loop, jit_compile=jit) for loop in (_forward_loop, _backward_loop)] for jit in (True, False)
-}
+@functools.cache
+def _compiled(loop, jit_compile, shape):
+    """A loop as a `tf.function`, one for each shape of inputs: TensorFlow warns of a single one that sees many shapes."""
+    return tf.function(functools.partial(loop), jit_compile=jit_compile)
 
 
 def _parts(steps):
@@ -308,7 +310,11 @@ def _recurrence(cell, inputs, states, weights, with_xla=True):
     Returns:
         The outputs (time, batch, units) and the last states.
     """
-    forward, backward = _loops[with_xla and weights.kernel.dtype == tf.float32]
+    jit_compile, shape = (
+        with_xla and weights.kernel.dtype == tf.float32,
+        (*inputs.shape, *weights.recurrent_kernel.shape),
+    )
+    forward, backward = (_compiled(loop, jit_compile, shape) for loop in (_forward_loop, _backward_loop))
     parts = _parts(inputs.shape[0])
     present = [name for name, weight in weights._asdict().items() if weight is not None]
 
