@@ -214,7 +214,7 @@ def _read(file, name, origin, limit, as_bytes, licence, is_standin=False):
     text = data.decode("latin-1") if as_bytes else _decode(data, limit, origin)
     if not text:
         raise ValueError(f"{origin} is empty: 0 characters. Give a file with at least one.")
-    sha256 = hashlib.sha256(text.encode("latin-1" if as_bytes else "utf-8")).hexdigest()
+    sha256 = hashlib.sha256(data if as_bytes else text.encode("utf-8")).hexdigest()
     return Corpus(name, text, sha256, origin, licence, is_standin, as_bytes)
 
 
