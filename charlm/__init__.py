@@ -1,7 +1,8 @@
 """charlm: character-level recurrent language models on Keras 3 and TensorFlow.
 
 The data flows one way: corpora → vocabulary → pipelines → rnn → models → loop → generation → metrics → training →
-baselines, novelty, structure, plots.
+baselines, novelty, structure, features, neurons, plots, pages. Beside it stand the first and the last lesson: scratch,
+gates and diagrams, with nothing of TensorFlow's in the first.
 """
 
 from charlm import _quiet  # noqa: F401  (before any other module imports TensorFlow)
