@@ -18,6 +18,7 @@ from tools.make_standin import check_text
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+STANDIN_FILES = sorted(STANDINS.glob("*.txt.xz"))
 
 
 def public_address():
@@ -67,12 +68,27 @@ def test_a_notebook_is_saved_executed_with_short_cells_and_no_paths_or_noise(pat
     assert any("nbval-check-output" in cell["metadata"].get("tags", []) for cell in code)
 
 
-@pytest.mark.parametrize("path", sorted(STANDINS.glob("*.txt.xz")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", STANDIN_FILES, ids=lambda path: path.name)
 def test_a_standin_has_the_registered_alphabet_and_size(path):
-    text = lzma.decompress(path.read_bytes()).decode("utf-8")
-    entry = charlm.corpora.registry()[path.name.removesuffix(".txt.xz")]
-    assert len(set(text)) == entry["distinct"]
-    assert 250_000 < len(text) < 350_000
+    entry, text = _standin(path)
+    sources = [entry, *entry.get("prefixes", [])]  # a stand-in of bytes is made from a prefix
+    assert len(set(text)) in {source["distinct"] for source in sources}
+    assert 0.8 < len(text) / min(300_000, entry["characters"]) < 1.2
+
+
+@pytest.mark.parametrize("path", STANDIN_FILES, ids=lambda path: path.name)
+def test_a_standin_of_bytes_is_readable_as_text(path):
+    lzma.decompress(path.read_bytes()).decode("utf-8")
+
+
+def test_the_five_corpora_of_the_course_have_a_standin_and_all_package_data_stays_under_20_megabytes():
+    assert {"shakespeare", "paul_graham", "wikipedia", "linux", "baby_names"} <= {
+        path.name.removesuffix(".txt.xz") for path in STANDIN_FILES
+    }
+    assert (
+        sum(path.stat().st_size for path in (ROOT / "charlm").rglob("*") if path.suffix != ".pyc" and path.is_file())
+        < 20e6
+    )
 
 
 def test_a_standin_that_copies_60_characters_is_refused():
@@ -85,14 +101,22 @@ def test_a_standin_that_copies_60_characters_is_refused():
         check_text(scrambled + "!", original)
 
 
-def test_the_standin_copies_no_passage_of_the_real_text():
+@pytest.mark.parametrize("path", STANDIN_FILES, ids=lambda path: path.name)
+def test_a_standin_copies_no_passage_of_the_real_text(path):
     if not os.environ.get("CHARLM_DATA"):
         pytest.skip("needs the real texts: set CHARLM_DATA")
-    check_text(lzma.decompress((STANDINS / "shakespeare.txt.xz").read_bytes()).decode(), _real("shakespeare"))
+    name = path.name.removesuffix(".txt.xz")
+    limit = charlm.Run.load(name).settings["data"].get("limit")
+    check_text(_standin(path)[1], _real(name, limit))
 
 
-def _real(name):
-    corpus = charlm.load_corpus(name)
+def _standin(path):
+    entry = charlm.corpora.registry()[path.name.removesuffix(".txt.xz")]
+    return entry, lzma.decompress(path.read_bytes()).decode("latin-1" if entry.get("as_bytes") else "utf-8")
+
+
+def _real(name, limit):
+    corpus = charlm.load_corpus(name, limit=limit)
     assert not corpus.is_standin
     return corpus.text
 
@@ -104,7 +128,7 @@ def test_the_wheel_carries_datasets_yaml_and_standins(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         archive.extractall(tmp_path / "installed")
-    assert {"charlm/datasets.yaml", "charlm/standins/shakespeare.txt.xz"} <= names
+    assert {"charlm/datasets.yaml", "charlm/standins/linux.txt.xz", "charlm/pretrained/linux/run.json"} <= names
     code = "import charlm; print(charlm.__file__, charlm.load_corpus('shakespeare').is_standin)"
     clean = {name: value for name, value in os.environ.items() if name != "CHARLM_DATA"}
     environment = {**clean, "PYTHONPATH": str(tmp_path / "installed"), "CHARLM_CACHE": str(tmp_path / "cache")}

@@ -8,6 +8,7 @@ copies no passage: the tool checks that before it writes `charlm/standins/<corpu
 
 import argparse
 import lzma
+import re
 
 import charlm
 from charlm.corpora import STANDINS
@@ -87,7 +88,7 @@ def without_copies(text, original):
 def with_whole_alphabet(text, original):
     """End the text with lines that hold the characters it lacks, each in a word of the original that has it."""
     missing = sorted(set(original) - set(text))
-    words = sorted(set(original.split()), key=len)
+    words = sorted(set(re.split("[ \t\n]+", original)), key=len)  # str.split would part bytes that look like blanks
     return text + "".join(f"{next((word for word in words if c in word), c)}\n" for c in missing)
 
 
