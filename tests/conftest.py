@@ -7,8 +7,12 @@ os.environ.setdefault("CHARLM_PROFILE", "fast")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 import charlm
+
+settings.register_profile("charlm", deadline=None)  # a busy machine is no failure
+settings.load_profile("charlm")
 
 TEXT = "the quick brown fox jumps over the lazy dog,\nand the dog only sighs: “oh, again?”\n"
 
