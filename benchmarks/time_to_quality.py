@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
 
 RECIPES = {
     # What nanoGPT's recipe for a CPU reaches.
-    "charlm, GRU-128, 1 epoch": Recipe(1.886, 128, 64, 1, 1e-2, warmup_steps=40),
+    "charlm, GRU-96, 1 epoch": Recipe(1.886, 96, 64, 1, 1e-2, warmup_steps=40),
     "charlm, GRU-512, 3 epochs": Recipe(1.5165, 512, 128, 3, 4e-3, 0.2, 0.05),  # notebook 01's; a Kneser-Ney 7-gram's
     "charlm, GRU-512, 6 epochs": Recipe(1.4697, 512, 128, 6, 4e-3, 0.3, 0.05),  # nanoGPT's figure of a GPU
 }
