@@ -8,6 +8,9 @@ are Keras' layers. What cuDNN does on a GPU is done here for a CPU, in three mov
 3. dU and its bias gradient are formed for the whole sequence in one product after the backward loop,
    instead of being added up step by step.
 
+Characters allow a fourth: `Embedding` tells the layer after it what was looked up, and x·W is done once for each
+character of the vocabulary instead of once for each place in the batch.
+
 XLA compiles both loops in float32, which fuses the gates into single passes over memory. In bfloat16 and
 float16 TensorFlow's own products run, since those use the processor's half-precision instructions.
 
@@ -310,10 +313,8 @@ def _recurrence(cell, inputs, states, weights, with_xla=True):
     Returns:
         The outputs (time, batch, units) and the last states.
     """
-    jit_compile, shape = (
-        with_xla and weights.kernel.dtype == tf.float32,
-        (*inputs.shape, *weights.recurrent_kernel.shape),
-    )
+    jit_compile = with_xla and weights.kernel.dtype == tf.float32
+    shape = (*inputs.shape, *weights.recurrent_kernel.shape)
     forward, backward = (_compiled(loop, jit_compile, shape) for loop in (_forward_loop, _backward_loop))
     parts = _parts(inputs.shape[0])
     present = [name for name, weight in weights._asdict().items() if weight is not None]
