@@ -5,6 +5,9 @@ import functools
 import os
 import sys
 import tempfile
+import time
+
+STARTED = time.monotonic()  # when the process began, nearly: TensorFlow takes seconds to start
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
 """Where the texts come from: the registry datasets.yaml, download, check, cache and stand-ins.
 
-`load_corpus` gives a `Corpus` for a registered name, a text file or a URL; `list_corpora` shows the names.
+`load_corpus` gives a `Corpus` for a registered name, a text file or a URL, `load_folder` one for a folder's files;
+`list_corpora` shows the names.
 Three environment variables matter: `CHARLM_DATA`, a folder with prepared texts that is searched first;
 `CHARLM_CACHE`, where downloads are kept; `CHARLM_OFFLINE=1`, which never touches the network.
 """
@@ -31,6 +32,7 @@ STANDINS = Path(__file__).with_name("standins")
 ROUNDS = 2  # over all mirrors: one that fails is tried again after the others
 TIMEOUT = (5, 60)  # seconds to connect, seconds without a byte
 CHUNK = 1 << 16  # bytes received, unpacked or copied at a time
+HASHED = 1 << 20  # characters of a text hashed at a time
 SLACK = 1 << 20  # bytes by which a download may exceed its prepared text: CRLF line ends, archive headers
 
 
@@ -87,14 +89,61 @@ def load_corpus(name, limit=None, as_bytes=None):
             registered one.
         FileNotFoundError: there is no such file, or the text cannot be had here and has no stand-in.
     """
-    if limit is not None and operator.index(limit) < 1:
-        raise ValueError(f"limit is {limit:,}, but at least 1 must be read. Use None for the whole text.")
+    _check_limit(limit)
     corpora = registry()
     if name in corpora:
         return _load_registered(name, corpora[name], limit, as_bytes)
     if "://" in str(name):
         return _load_url(str(name), limit, bool(as_bytes))
     return _load_file(Path(name).expanduser(), corpora, limit, bool(as_bytes))
+
+
+def load_folder(path, pattern="*.txt", limit=None, as_bytes=False):
+    """Load the text files of a folder and of the folders in it as one text, each file on a new line.
+
+    They are read in the order of their paths. Hidden files are left out, and links that lead out of the folder.
+
+    Args:
+        path: the folder.
+        pattern: which files, such as "*.txt" or "chapters/*.md".
+        limit, as_bytes: as in `load_corpus`.
+
+    Returns:
+        A `Corpus`, named after the folder.
+
+    Raises:
+        FileNotFoundError: no such folder, or no file in it that fits the pattern.
+        ValueError: a file that is not UTF-8, no text in any of them, or a `limit` below 1.
+    """
+    _check_limit(limit)
+    folder = Path(path).expanduser()
+    if not folder.is_dir():
+        raise FileNotFoundError(f"There is no folder {folder.absolute()}. Check the path.")
+    texts, length = [], 0
+    for file in _files_in(folder.resolve(), pattern):
+        if limit is not None and length >= limit:
+            break
+        text = file.read_bytes().decode("latin-1") if as_bytes else _decode(file.read_bytes(), None, file)
+        texts.append(text if text.endswith("\n") or not text else text + "\n")
+        length += len(texts[-1])
+    text = "".join(texts)[:limit]
+    origin = str(folder / pattern)
+    if not text:
+        raise ValueError(f"{origin} is empty: the files hold 0 characters. Give a pattern of files with text.")
+    return Corpus(folder.resolve().name, text, _sha256(text, as_bytes), origin, "not stated", False, as_bytes)
+
+
+def _files_in(folder, pattern):
+    """List a folder's files that fit a pattern, in the order of their paths."""
+    try:
+        found = sorted(file for file in folder.rglob(pattern) if file.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(f"pattern={pattern!r} is none: {error}. Give one such as '*.txt'.") from None
+    inside = [file for file in found if folder in file.resolve().parents]
+    files = [file for file in inside if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no file that fits {pattern!r}. Give another pattern, such as '*.md'.")
+    return files
 
 
 def list_corpora():
@@ -128,6 +177,11 @@ def registry():
     installed, checkout = here / "datasets.yaml", here.parent / "datasets.yaml"
     path = installed if installed.exists() else checkout
     return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def _check_limit(limit):
+    if limit is not None and operator.index(limit) < 1:
+        raise ValueError(f"limit is {limit:,}, but at least 1 must be read. Use None for the whole text.")
 
 
 def _load_registered(name, entry, limit, as_bytes):
@@ -191,7 +245,7 @@ def _load_url(url, limit, as_bytes):
 
 def _load_file(path, corpora, limit, as_bytes):
     if os.path.isdir(path):
-        raise ValueError(f"{path.absolute()} is a folder. Give the path of one text file.")
+        raise ValueError(f"{path.absolute()} is a folder. Give one text file, or load_folder(path, pattern='*.txt').")
     if not os.path.exists(path):
         raise _missing(path, corpora)
     with path.open("rb") as file:
@@ -214,8 +268,16 @@ def _read(file, name, origin, limit, as_bytes, licence, is_standin=False):
     text = data.decode("latin-1") if as_bytes else _decode(data, limit, origin)
     if not text:
         raise ValueError(f"{origin} is empty: 0 characters. Give a file with at least one.")
-    sha256 = hashlib.sha256(data if as_bytes else text.encode("utf-8")).hexdigest()
-    return Corpus(name, text, sha256, origin, licence, is_standin, as_bytes)
+    del data  # of a large file there should not be a third copy
+    return Corpus(name, text, _sha256(text, as_bytes), origin, licence, is_standin, as_bytes)
+
+
+def _sha256(text, as_bytes):
+    """Hash a text's bytes, a piece at a time."""
+    found = hashlib.sha256()
+    for start in range(0, len(text), HASHED):
+        found.update(text[start : start + HASHED].encode("latin-1" if as_bytes else "utf-8"))
+    return found.hexdigest()
 
 
 def _decode(data, limit, origin):
@@ -226,7 +288,7 @@ def _decode(data, limit, origin):
         if limit is None or len(text) < limit:  # else the limit merely cut a character in two
             raise ValueError(
                 f"{origin} is not UTF-8: the byte at offset {error.start:,} is 0x{data[error.start]:02x}. "
-                "Save it as UTF-8, or pass as_bytes=True to read every byte as one character."
+                "Save it as UTF-8, or pass as_bytes=True (--as-bytes) to read every byte as one character."
             ) from None
     return text[:limit]
 

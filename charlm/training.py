@@ -9,11 +9,9 @@ The callbacks here are for `model.fit(train, validation_data=..., callbacks=run.
 """
 
 import csv
-import hashlib
 import io
 import json
 import math
-import os
 import platform
 import re
 import time
@@ -24,6 +22,7 @@ import keras
 import tensorflow as tf
 
 from charlm import pipelines
+from charlm.files import UNFINISHED, load_weights, make_folder, remove_weights, save_weights, write_text
 from charlm.generation import Generator
 from charlm.models import (
     build_arguments,
@@ -38,7 +37,6 @@ from charlm.vocabulary import Vocabulary
 CHECKPOINT = "{epoch:04d}-{val_loss:.4f}.weights.h5"
 CHECKPOINT_PATTERN = re.compile(r"(\d+)-(\d+\.\d+)\.weights\.h5")
 REFERENCES = Path(__file__).with_name("pretrained")
-UNFINISHED = "unfinished-"  # begins the name of a file that is being written
 SAMPLED_CHARACTERS = 300
 SAMPLED_LINES = 10
 SECONDS_BETWEEN_LINES = 1.0
@@ -89,9 +87,9 @@ class Run:
             "data": data,
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         }
-        path = _make_folder(Path(path))
+        path = make_folder(Path(path))
         (path / "checkpoints").mkdir()
-        _write(path / "run.json", json.dumps(settings, indent=2))
+        write_text(path / "run.json", json.dumps(settings, indent=2))
         return cls(path, settings)
 
     @classmethod
@@ -139,7 +137,7 @@ class Run:
         """
         arguments = {**self.settings["model"], "batch_size": batch_size, "stateful": stateful}
         model = self._build(arguments)
-        _load_weights(model, self._choose(checkpoint))
+        load_weights(model, self._choose(checkpoint).path)
         return model
 
     def generator(self, checkpoint="best"):
@@ -184,6 +182,11 @@ class Run:
         samples = Samples(self, prompt, verbose)
         return [CarriedState(), checkpoints(self), keras.callbacks.TerminateOnNaN(), *shown, samples]
 
+    def note(self, **data):
+        """Note more in `run.json` of how the run is fed: names and numbers."""
+        self.settings["data"] = {**(self.settings["data"] or {}), **data}
+        write_text(self.path / "run.json", json.dumps(self.settings, indent=2))
+
     def record(self, row):
         """Write an epoch's numbers to `history.csv`; later epochs, left by a run that was cut off, go."""
         rows = [earlier for earlier in self.history() if earlier["epoch"] < row["epoch"]] + [row]
@@ -191,7 +194,7 @@ class Run:
         writer = csv.DictWriter(lines, list(row), extrasaction="ignore", restval=math.nan)
         writer.writeheader()
         writer.writerows(rows)
-        _write(self.path / "history.csv", lines.getvalue())
+        write_text(self.path / "history.csv", lines.getvalue())
 
     def __repr__(self):
         kept = ", ".join(f"epoch {c.epoch} ({c.val_loss:.4f} nats)" for c in self.checkpoints()) or "no epoch finished"
@@ -249,9 +252,18 @@ def resume(run, decay_steps=None):
         ValueError: a damaged folder, or a run that was not compiled by `compile_model`.
     """
     run = run if isinstance(run, Run) else Run.load(run)
+    last = run._choose("last")
+    return trained_model(run, last.path, decay_steps), last.epoch
+
+
+def trained_model(run, weights, decay_steps=None):
+    """Build and compile a run's network with weights and optimizer state from a file; clear what a crash left.
+
+    Raises:
+        ValueError: as for `resume`.
+    """
     if run.settings["training"] is None:
         raise ValueError(f"{run.path} does not know its optimizer. Use compile_model for runs that are to be resumed.")
-    last = run._choose("last")
     run.history()  # a damaged one should be known now, not after an epoch
     for leftover in run.path.rglob(UNFINISHED + "*"):
         leftover.unlink()
@@ -261,8 +273,8 @@ def resume(run, decay_steps=None):
     )
     _rebuild(compile_model, {"model": model, **training}, run.path)
     model.optimizer.build(model.trainable_variables)
-    _load_weights(model, last)
-    return model, last.epoch
+    load_weights(model, weights)
+    return model
 
 
 class CarriedState(keras.callbacks.Callback):
@@ -274,7 +286,7 @@ class CarriedState(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         reset_states(self.model)
         pipelines.set_epoch(epoch)
-        seeds = [v for v in self.model.non_trainable_variables if "seed_generator" in v.path]
+        seeds = random_seeds(self.model)
         for number, seed in enumerate(seeds):
             seed.assign([epoch * len(seeds) + number, 0])
 
@@ -282,11 +294,11 @@ class CarriedState(keras.callbacks.Callback):
         pipelines.set_epoch(None)
 
     def on_test_begin(self, logs=None):
-        self._kept = [state.numpy() for state in _states(self.model)]
+        self._kept = [state.numpy() for state in carried_states(self.model)]
         reset_states(self.model)
 
     def on_test_end(self, logs=None):
-        for state, value in zip(_states(self.model), self._kept, strict=True):
+        for state, value in zip(carried_states(self.model), self._kept, strict=True):
             state.assign(value)
 
 
@@ -318,18 +330,14 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
         row = {"epoch": finished, **logs, "seconds": round(time.perf_counter() - self._began, 1)}
         self.run.record(row)
         path = self.run.path / "checkpoints" / CHECKPOINT.format(epoch=finished, val_loss=logs["val_loss"])
-        unfinished = path.with_name(UNFINISHED + path.name)
-        self.model.save_weights(unfinished, overwrite=True)
-        _write(_checksum_file(path), _sha256(unfinished))
-        _replace(unfinished, path)
+        save_weights(self.model, path)
         self._keep_best_and_last()
 
     def _keep_best_and_last(self):
         kept = {self.run._choose("best"), self.run._choose("last")}
         for checkpoint in self.run.checkpoints():
             if checkpoint not in kept:
-                checkpoint.path.unlink()
-                _checksum_file(checkpoint.path).unlink(missing_ok=True)
+                remove_weights(checkpoint.path)
 
 
 class Progress(keras.callbacks.Callback):
@@ -371,7 +379,7 @@ class Samples(keras.callbacks.Callback):
         text = self._write(Generator(self.model, self.run.vocabulary))
         file = self.run.path / "samples.txt"
         earlier = file.read_text(encoding="utf-8") if file.exists() else ""
-        _write(file, f"{earlier}--- after epoch {epoch + 1} ---\n{text}\n\n")
+        write_text(file, f"{earlier}--- after epoch {epoch + 1} ---\n{text}\n\n")
         if self.verbose:
             print(f"\n{text.strip()}\n", flush=True)
 
@@ -415,7 +423,13 @@ def _loss(logs, name):
     return f"{name} {float(logs[name]):.4f}"
 
 
-def _states(model):
+def random_seeds(model):
+    """List the states of a model's dropout, as variables."""
+    return [variable for variable in model.non_trainable_variables if "seed_generator" in variable.path]
+
+
+def carried_states(model):
+    """List the states that a model carries from batch to batch, as variables."""
     return [state for layer in recurrent_layers(model) if layer.stateful for state in tf.nest.flatten(layer.states)]
 
 
@@ -432,49 +446,3 @@ def _rebuild(function, arguments, path):
         return function(**arguments)
     except TypeError as error:
         raise ValueError(f"{path}/run.json does not fit this version of charlm: {error}.") from error
-
-
-def _load_weights(model, checkpoint):
-    path, noted = checkpoint.path, _checksum_file(checkpoint.path)
-    try:
-        if noted.exists() and noted.read_text() != _sha256(path):
-            raise ValueError("its sha256 is not the one noted when it was written")
-        model.load_weights(path)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise ValueError(
-            f"{path} is damaged or belongs to another network ({str(error).splitlines()[0]}). "
-            "Take the folder from a copy, use the other checkpoint, or train again."
-        ) from error
-
-
-def _checksum_file(path):
-    return path.with_name(path.name + ".sha256")
-
-
-def _sha256(path):
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _make_folder(path):
-    """Make a folder, under the first free name of path, path-2, path-3, …"""
-    number, free = 1, path
-    while True:
-        try:
-            free.mkdir(parents=True)
-            return free
-        except FileExistsError:
-            number += 1
-            free = path.with_name(f"{path.name}-{number}")
-
-
-def _write(path, text):
-    unfinished = path.with_name(UNFINISHED + path.name)
-    unfinished.write_text(text, encoding="utf-8", newline="")
-    _replace(unfinished, path)
-
-
-def _replace(unfinished, path):
-    """Put a finished file in its place in one move, after its bytes have reached the disk."""
-    with unfinished.open("rb+") as file:
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)

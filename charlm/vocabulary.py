@@ -2,6 +2,8 @@
 
 import numpy as np
 
+MARK = "\N{REPLACEMENT CHARACTER}"  # what stands for characters too rare to learn
+CODE_POINTS = 0x110000  # of Unicode
 CHUNK = 1 << 16  # characters encoded at a time: their code points, four bytes each, stay in the processor's cache
 UNKNOWN_SHOWN = 10  # an error names this many unknown characters at most
 
@@ -9,14 +11,15 @@ UNKNOWN_SHOWN = 10  # an error names this many unknown characters at most
 class Vocabulary:
     """The characters a model knows, sorted by code point; a character's id is its place in that order."""
 
-    def __init__(self, characters):
+    def __init__(self, characters, mark=None):
         """Build a vocabulary from its characters.
 
         Args:
             characters: string of distinct characters; sorted here.
+            mark: the one of them that stands for every character outside the vocabulary; None for none.
 
         Raises:
-            ValueError: no characters, or one of them twice.
+            ValueError: no characters, one of them twice, or a mark that is not among them.
         """
         ordered = "".join(sorted(characters))
         if not ordered:
@@ -24,28 +27,45 @@ class Vocabulary:
         if len(set(ordered)) != len(ordered):
             twice = sorted({c for c in ordered if ordered.count(c) > 1})
             raise ValueError(f"{twice!r} occur more than once; use Vocabulary.from_text for a text.")
-        self.characters = ordered
+        if mark is not None and (len(mark) != 1 or mark not in ordered):
+            raise ValueError(f"mark={mark!r} is not one of the vocabulary's characters; choose one, or None.")
+        self.characters, self.mark = ordered, mark
         self.dtype = np.min_scalar_type(len(ordered) - 1)
         self._table = self._lookup_table()
 
     @classmethod
-    def from_text(cls, text):
+    def from_text(cls, text, min_count=1):
         """Collect the distinct characters of `text`.
 
+        Args:
+            text: string.
+            min_count: characters that occur less often are left out, and the mark \N{REPLACEMENT CHARACTER} stands for them, as for any
+                other outside the vocabulary. 1 leaves none out and needs no mark.
+
         Raises:
-            ValueError: `text` is empty.
+            ValueError: `text` is empty, `min_count` is below 1, or so high that no character is left.
         """
-        present = np.zeros(0x110000, bool)
-        for codes in _code_points(text):
-            present[codes] = True
-        return cls("".join(map(chr, np.flatnonzero(present))))
+        if min_count < 1:
+            raise ValueError(f"min_count is {min_count}; it must be at least 1, which keeps every character.")
+        if min_count == 1:
+            present = np.zeros(CODE_POINTS, bool)
+            for codes in _code_points(text):
+                present[codes] = True
+            return cls("".join(map(chr, np.flatnonzero(present))))
+        counts = count_characters(text)
+        kept = {character for character, count in counts.items() if count >= min_count}
+        if not kept and text:
+            most = max(counts.values())
+            raise ValueError(f"No character occurs min_count {min_count:,} times, {most:,} at most. Lower it.")
+        return cls("".join(kept | {MARK}) if text else "", MARK)
 
     def encode(self, text, unknown="error", replacement=" "):
         """Turn characters into ids.
 
         Args:
             text: string.
-            unknown: what to do with a character outside the vocabulary: "error", "drop" it, or "replace" it.
+            unknown: what to do with a character outside the vocabulary: "error", "drop" it, or "replace" it. Under
+                "error" a vocabulary with a mark writes that instead.
             replacement: the character of the vocabulary that stands for unknown ones under "replace".
 
         Returns:
@@ -79,12 +99,12 @@ class Vocabulary:
 
     def to_json(self):
         """Return what `from_json` needs, as types that JSON has."""
-        return {"characters": self.characters}
+        return {"characters": self.characters} | ({"mark": self.mark} if self.mark else {})
 
     @classmethod
     def from_json(cls, data):
         """Rebuild a vocabulary from `to_json`'s output."""
-        return cls(data["characters"])
+        return cls(data["characters"], data.get("mark"))
 
     def __len__(self):
         return len(self.characters)
@@ -93,14 +113,14 @@ class Vocabulary:
         return len(character) == 1 and character in self.characters
 
     def __eq__(self, other):
-        return isinstance(other, Vocabulary) and self.characters == other.characters
+        return isinstance(other, Vocabulary) and (self.characters, self.mark) == (other.characters, other.mark)
 
     def __hash__(self):
-        return hash(self.characters)
+        return hash((self.characters, self.mark))
 
     def __repr__(self):
         shown = self.characters if len(self) <= 100 else self.characters[:100] + "…"
-        return f"Vocabulary({len(self)} characters: {shown!r})"
+        return f"Vocabulary({len(self)} characters: {shown!r}{f', mark {self.mark}' if self.mark else ''})"
 
     def _lookup_table(self):
         """Code point to id; `len(self)` marks the unknown, and the last entry catches all that lie beyond."""
@@ -112,12 +132,23 @@ class Vocabulary:
     def _mend(self, text, ids, positions, unknown, replacement):
         if unknown == "drop":
             return np.delete(ids, positions)
+        if unknown == "error" and self.mark:
+            unknown, replacement = "replace", self.mark
         if unknown == "replace":
             if replacement not in self:
                 raise ValueError(f"replacement={replacement!r} is not in the vocabulary itself; choose one that is.")
             ids[positions] = self.characters.index(replacement)
             return ids
         raise ValueError(_name_unknown(text, positions))
+
+
+def count_characters(text):
+    """Count how often each character of a text occurs: a dictionary, in the order of code points."""
+    counts = np.zeros(CODE_POINTS, np.int64)
+    for codes in _code_points(text):
+        present, times = np.unique(codes, return_counts=True)
+        counts[present] += times
+    return {chr(code): int(counts[code]) for code in np.flatnonzero(counts)}
 
 
 def _code_points(text):

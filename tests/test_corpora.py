@@ -321,7 +321,7 @@ def test_a_missing_file_is_named_by_its_absolute_path(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="is a folder. Give the path of one text file"):
+    with pytest.raises(ValueError, match="is a folder. Give one text file"):
         load_corpus(tmp_path)
 
 

@@ -19,6 +19,7 @@ import charlm  # first: it hides TensorFlow's start-up messages
 import h5py
 import keras
 import numpy as np
+from charlm.anytext import prepare
 from charlm.baselines import ladder
 from charlm.corpora import registry
 from charlm.novelty import longest_copied, names_novelty
@@ -90,14 +91,7 @@ def read(name):
     corpus = charlm.load_corpus(name, limit=recipe.limit)
     if corpus.is_standin:
         raise FileNotFoundError(f"A reference model needs the real {name}: set CHARLM_DATA, or allow a network.")
-    if recipe.sequence_length:
-        vocabulary = charlm.Vocabulary.from_text(corpus.text)
-        return Texts(corpus, vocabulary, *charlm.split(vocabulary.encode(corpus.text)), None)
-    names = charlm.unique_lines(corpus.text)
-    np.random.default_rng(SEED).shuffle(names)  # a random tenth of the names is held out
-    parts = ["".join(name + "\n" for name in part) for part in charlm.split(names)]
-    vocabulary = charlm.Vocabulary.from_text("".join(parts))
-    return Texts(corpus, vocabulary, *map(vocabulary.encode, parts), int(vocabulary.encode("\n")[0]))
+    return Texts(corpus, *prepare(corpus.text, "streams" if recipe.sequence_length else "lines", seed=SEED))
 
 
 def feed(ids, recipe, end, shuffle=True):

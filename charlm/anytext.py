@@ -1,0 +1,250 @@
+"""From any text to a trained run: what the `charlm` command does, in the order in which it does it.
+
+`read_text` finds a text, `prepare` cuts and encodes it, `begin` makes the run, `train` trains it within its time, and
+`continue_run` takes one up again. `charlm.settings` chooses the settings; `charlm.report` weighs the result.
+"""
+
+import dataclasses
+import math
+import os
+import time
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from charlm import pipelines
+from charlm.corpora import load_corpus, load_folder, registry, unique_lines
+from charlm.models import build_model, compile_model
+from charlm.pace import Pace, Patience, Timer
+from charlm.snapshots import Snapshots, find_snapshot, fit_on, take_up
+from charlm.settings import VALIDATION_COST, Settings, longest_training, resize, seconds_per_character
+from charlm.training import Run
+from charlm.transfer import extend, extended_vocabulary
+from charlm.vocabulary import Vocabulary
+
+MOST_VALIDATION = 500_000  # characters: more make the loss no surer, and every epoch longer
+MOST_READ = 100_000_000  # characters of a text, where no limit is given
+WARM, TIMED = 3, 10  # batches that measure the speed
+OVERHEAD = 3.0  # seconds of an epoch beside its batches
+
+
+class Parts(NamedTuple):
+    """A text, cut before anything was learned from it, and encoded."""
+
+    vocabulary: Vocabulary
+    train: np.ndarray  # (characters,) ids
+    validation: np.ndarray  # (characters,) ids
+    end: int | None  # id of the line break, where lines are read one by one
+
+
+def read_text(source, pattern=None, as_bytes=None, limit=None):
+    """Load a text by a corpus's name, a path, a URL, or a folder's path and a pattern of its files.
+
+    Returns and raises: as `load_corpus` and `load_folder`. Without a limit, at most 100 million characters are read.
+    """
+    if pattern is not None or (source not in registry() and os.path.isdir(source)):
+        return load_folder(source, pattern or "*.txt", limit or MOST_READ, bool(as_bytes))
+    return load_corpus(source, limit or (None if source in registry() else MOST_READ), as_bytes)
+
+
+def prepare(text, feed="streams", validation=0.1, min_count=1, seed=0, vocabulary=None, known=None):
+    """Cut a text into a training and a validation part, choose the vocabulary, and encode both.
+
+    Args:
+        text: string.
+        feed: "streams": the text's end is held out. "lines": duplicates go, and random lines are held out.
+        validation: share held out; of a long text at most 500,000 characters are.
+        min_count: as in `Vocabulary.from_text`, counted in the training part.
+        seed: decides which lines are held out.
+        vocabulary: one to encode with; None makes one.
+        known: a `Vocabulary` whose characters the new one is to have, too, as `extended_vocabulary` does.
+
+    Returns:
+        `Parts`.
+
+    Raises:
+        ValueError: as for `split`, `unique_lines` and `Vocabulary`.
+    """
+    if feed == "lines":
+        items = unique_lines(text)
+        np.random.default_rng(seed).shuffle(items)
+        parts = ["".join(item + "\n" for item in part) for part in pipelines.split(items, validation)]
+    else:
+        parts = pipelines.split(text, min(validation, MOST_VALIDATION / max(len(text), 1)))
+    if vocabulary is None:
+        # An alphabet tells nothing of the order of what is held out; counts would.
+        counted = parts[0] if min_count > 1 else "".join(parts) if feed == "lines" else text
+        vocabulary = (
+            Vocabulary.from_text(counted, min_count)
+            if known is None
+            else extended_vocabulary(known, counted, min_count)
+        )
+    if feed == "lines" and "\n" not in vocabulary:
+        raise ValueError("Lines end with a line break, which the vocabulary lacks. Lower min_count, or feed streams.")
+    end = int(vocabulary.encode("\n")[0]) if feed == "lines" else None
+    return Parts(vocabulary, *map(vocabulary.encode, parts), end)
+
+
+def batches(parts, settings, seed=0):
+    """Make the datasets of both parts: `(train, validation)`."""
+    if parts.end is not None:
+        rows = [min(settings.batch_size, int(np.sum(ids == parts.end))) for ids in (parts.train, parts.validation)]
+        held_out = pipelines.lines(parts.validation, parts.end, rows[1], shuffle=False)
+        return pipelines.lines(parts.train, parts.end, rows[0], seed=seed), held_out
+    sizes = settings.sequence_length, settings.batch_size
+    return tuple(pipelines.streams(ids, *sizes) for ids in (parts.train, parts.validation))
+
+
+def begin(path, corpus, settings, parts, seed=0, init_from=None, noted=None):
+    """Make the folder of a run, with its network's first weights.
+
+    Args:
+        path: as in `Run.create`.
+        corpus, settings, parts: from `read_text`, `suggest` and `prepare`.
+        seed: of the first weights, and of what is random in training.
+        init_from: a run, or a reference model's name, whose weights the network begins with; `parts` are encoded with
+            the vocabulary that `extend` makes.
+        noted: what else `run.json` should tell of the text: a dictionary.
+
+    Returns:
+        `(run, model)`.
+    """
+    data = {"feed": settings.feed, "validation": settings.validation, "sequence_length": settings.sequence_length}
+    data |= {"batch_size": settings.batch_size, "min_count": settings.min_count, "epochs": settings.epochs}
+    data |= {"patience": settings.patience, "minutes": settings.minutes, "seed": seed, **(noted or {})}
+    data |= {"train_characters": len(parts.train), "init_from": init_from and str(init_from)}
+    model = _first_model(settings, parts, seed, init_from)
+    return Run.create(path, model, parts.vocabulary, corpus, data), model
+
+
+def fit_time(settings, parts, seconds, given=(), speed=None):
+    """Fit epochs, and if need be the network's width and the text, to a time, by the speed of the network itself.
+
+    Args:
+        settings, parts: from `suggest` and `prepare`.
+        seconds: that training may take.
+        given: names of the settings that must stay as they are.
+        speed: characters per second in training; None measures it.
+
+    Returns:
+        `(settings, parts)`: where the time is too short for one epoch, the training part has lost its beginning.
+    """
+    speed = speed or measure_speed(settings, parts)
+    possible = _epochs_in(seconds, settings, parts, speed)
+    if "units" not in given and possible < 0.7 * settings.epochs:
+        shape = settings.units, settings.layers, len(parts.vocabulary)
+        products = speed * seconds_per_character(*shape, 1, settings.cell)  # per second, as this network does them
+        settings = resize(settings, len(parts.train), len(parts.vocabulary), seconds, products, given)
+        shape = settings.units, settings.layers, len(parts.vocabulary)
+        possible = _epochs_in(seconds, settings, parts, products / seconds_per_character(*shape, 1, settings.cell))
+    if "epochs" not in given:
+        epochs = max(1, min(longest_training(len(parts.train)), int(possible + 0.1)))
+        settings = dataclasses.replace(settings, epochs=epochs)
+    if possible < 1 and parts.end is None:
+        kept = max(int(len(parts.train) * possible), 2 * settings.batch_size * settings.sequence_length + 1)
+        parts = parts._replace(train=parts.train[-kept:])
+    return settings, parts
+
+
+def measure_speed(settings, parts):
+    """Measure how many characters a second a network trains on, with a few batches that teach nothing that is kept."""
+    train, _ = batches(parts, settings)
+    model = _first_model(settings, parts, 0, None)
+    timer = Timer(WARM)
+    model.fit(train.repeat().take(WARM + TIMED), shuffle=False, verbose=0, callbacks=[timer])
+    return len(parts.train) / len(train) * TIMED / timer.seconds
+
+
+def train(run, model, parts, settings, seconds=None, epoch=0, snapshot=None, signals=None, meter=None, seed=0):
+    """Train a run, in its time if it has one.
+
+    It ends after its epochs; after `patience` of them without a better validation loss; when the time is over; or
+    with `Stopped` after a signal. Where the machine turns out slower than it was, fewer epochs are planned.
+
+    Args:
+        run, model, parts, settings: from `begin`, `prepare` and `suggest`; or from `continue_run`.
+        seconds: that it may take; None for no limit.
+        epoch, snapshot: where to go on, from `take_up`.
+        signals: `Signals` that may ask to stop.
+        meter: `Meter`, a callback that shows progress, or None.
+        seed: of the order of lines.
+
+    Returns:
+        The number of finished epochs.
+    """
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
+    data, held_out = batches(parts, settings, seed)
+    while True:
+        pace = Pace(deadline, settings.epochs)
+        keep = [Snapshots(run, signals, snapshot), Patience(run, settings.patience), pace]
+        callbacks = [*run.callbacks(verbose=False), *keep, *([meter] if meter else [])]
+        fit_on(
+            model,
+            data,
+            snapshot,
+            settings.epochs,
+            epoch,
+            validation_data=held_out,
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )
+        if pace.fewer is None:
+            return max((checkpoint.epoch for checkpoint in run.checkpoints()), default=0)
+        settings = dataclasses.replace(settings, epochs=pace.fewer)
+        run.note(epochs=pace.fewer)
+        model, epoch, snapshot = take_up(run, decay_steps=pace.fewer * len(data))
+
+
+def continue_run(run):
+    """Find all that is needed to go on with a run, at its last checkpoint or snapshot, or at its very beginning.
+
+    Returns:
+        `(model, parts, settings, epoch, snapshot)`, for `train`.
+
+    Raises:
+        ValueError: the text is not the one that the run was begun with, or the run was not made by `begin`.
+        FileNotFoundError: the text is gone.
+    """
+    data = run.settings["data"] or {}
+    if "source" not in data:
+        raise ValueError(f"{run.path} does not say where its text is: go on with it in Python, with charlm.resume.")
+    corpus = read_text(data["source"], data["pattern"], data["as_bytes"], data["limit"])
+    if corpus.sha256 != run.settings["corpus"]["sha256"]:
+        raise ValueError(f"{data['source']} has changed since the run was begun. Begin another run, or bring it back.")
+    settings = _settings_of(run)
+    parts = prepare(corpus.text, data["feed"], data["validation"], data["min_count"], data["seed"], run.vocabulary)
+    if parts.end is None:
+        parts = parts._replace(train=parts.train[-data["train_characters"] :])
+    if find_snapshot(run) or run.checkpoints():
+        model, epoch, snapshot = take_up(run, decay_steps=settings.epochs * len(batches(parts, settings)[0]))
+        return model, parts, settings, epoch, snapshot
+    return _first_model(settings, parts, data["seed"], data["init_from"]), parts, settings, 0, None
+
+
+def _first_model(settings, parts, seed, init_from):
+    """Build and compile a network with its first weights: random ones, or those of another run."""
+    keras.utils.set_random_seed(seed)
+    carried = parts.end is None
+    rows = {"batch_size": settings.batch_size if carried else None, "stateful": carried}
+    if init_from:
+        model = extend(init_from, parts.vocabulary, dropout=settings.dropout, precision=settings.precision, **rows)
+    else:
+        model = build_model(len(parts.vocabulary), **settings.network(), **rows)
+    steps = settings.epochs * len(batches(parts, settings)[0])
+    return compile_model(model, settings.learning_rate, weight_decay=settings.weight_decay, decay_steps=steps)
+
+
+def _settings_of(run):
+    """Read the settings from a run that `begin` made."""
+    model, training, data = run.settings["model"], run.settings["training"], run.settings["data"]
+    known = {**training, **data, **{name: value for name, value in model.items() if name != "batch_size"}}
+    names = [field.name for field in dataclasses.fields(Settings) if field.name != "reasons"]
+    return Settings(**{name: known[name] for name in names})
+
+
+def _epochs_in(seconds, settings, parts, speed):
+    """How many epochs, a broken number, a time has room for."""
+    characters = len(parts.train) + VALIDATION_COST * len(parts.validation)
+    return seconds / (characters / speed + OVERHEAD)

@@ -1,0 +1,523 @@
+"""The `charlm` command: train a network on any text, let it write, and see how good it is.
+
+A script can trust its exit codes: 0, done; 2, bad input, with one line that says what is wrong; 1, training failed;
+130 or 143, stopped by SIGINT (Ctrl-C) or SIGTERM, and saved. With `--json` standard output is one JSON object.
+"""
+
+import argparse
+import codecs
+import itertools
+import json
+import os
+import re
+import shutil
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import charlm
+from charlm import anytext
+from charlm._quiet import STARTED
+from charlm.corpora import list_corpora, registry
+from charlm.files import locked
+from charlm.metrics import evaluate, evaluate_lines
+from charlm.pace import Meter
+from charlm.report import read_report, report, report_seconds, show
+from charlm.snapshots import Signals, Stopped
+from charlm.settings import MINUTES, suggest
+from charlm.training import Run
+
+BAD_INPUT = 2
+FAILED = 1
+CURVE = "▁▂▃▄▅▆▇█"
+NARROW = 30  # columns of a terminal that a sample needs beside another
+
+EXAMPLES = {
+    "corpora": ("charlm corpora", "charlm corpora --json", "CHARLM_OFFLINE=1 charlm corpora"),
+    "train": (
+        "charlm train recipes.txt --minutes 20",
+        "charlm train notes/ --pattern '*.md' --out runs/notes",
+        "charlm train letters.txt --init-from shakespeare",
+    ),
+    "sample": (
+        "charlm sample runs/recipes --length 2000 --temperature 0.7",
+        "charlm sample runs/recipes --prompt 'Take two eggs' --stop '.'",
+        "charlm sample linux --prompt 'static int ' --seed 1",
+    ),
+    "compare": (
+        "charlm compare runs/recipes",
+        "charlm compare shakespeare --prompt 'ROMEO:' --length 400",
+        "charlm compare runs/recipes --temperatures 0.3 0.6 0.9",
+    ),
+    "score": (
+        "charlm score runs/recipes other.txt",
+        "charlm score shakespeare sonnets.txt --unknown drop",
+        "charlm score runs/recipes recipes.txt --limit 10000 --json",
+    ),
+    "info": ("charlm info runs/recipes", "charlm info shakespeare", "charlm info runs/recipes --json"),
+}
+
+
+def main(arguments=None):
+    """Run the command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character should not end a training
+    try:
+        return options.run(options) or 0
+    except BrokenPipeError:  # who reads the output has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return _complain("stopped.", 130)
+    except MemoryError:
+        return _complain("there is not enough memory for this. Give a --limit, or fewer --units.")
+    except (ValueError, OSError) as error:
+        return _complain(str(error))
+
+
+def _complain(message, code=BAD_INPUT):
+    print(f"charlm: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def _corpora(options):
+    if options.json:
+        facts = ("title", "characters", "distinct", "licence")
+        return _print_json({name: {fact: entry[fact] for fact in facts} for name, entry in registry().items()})
+    list_corpora()
+
+
+def _train(options):
+    out = sys.stderr if options.json else sys.stdout
+    if (options.text is None) == (options.resume is None):
+        raise ValueError("Give either a text to train on, or --resume and the folder of a run.")
+    job = _resumed(options, out) if options.resume else _begun(options, out)
+    with locked(job.run.path):
+        try:
+            with Signals() as signals:
+                _fit(job, signals, out)
+        except Stopped as stopped:
+            print(f"\nStopped, and saved. Go on with:\n    charlm train --resume {job.run.path.as_posix()}", file=out)
+            return 128 + stopped.number
+        if not job.run.checkpoints():
+            return _complain(f"{job.run.path}: the loss was no number. Lower --learning-rate.", FAILED)
+        return _report(job, options, out)
+
+
+class _Job(NamedTuple):
+    """A training, ready to begin or to go on."""
+
+    run: object
+    model: object
+    parts: object
+    settings: object
+    epoch: int
+    snapshot: object
+    seconds: float | None  # that it may take
+
+
+def _begun(options, out):
+    """Read the text, choose settings, and make the run."""
+    source = {name: getattr(options, name) for name in ("pattern", "as_bytes", "limit")}
+    corpus = anytext.read_text(options.text, **source)
+    print(corpus, file=out)
+    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+    known = None
+    if options.init_from:
+        known = Run.load(options.init_from)
+        given |= _same_network(known, given)
+        options.init_from = known.path.absolute().as_posix() if Path(options.init_from).exists() else options.init_from
+    minutes = options.minutes or (None if "epochs" in given else MINUTES)
+    settings = suggest(corpus.text, minutes, **given)
+    print(settings, file=out)
+    parts = anytext.prepare(
+        corpus.text,
+        settings.feed,
+        settings.validation,
+        settings.min_count,
+        options.seed,
+        known=known and known.vocabulary,
+    )
+    seconds = None
+    if minutes:
+        seconds = _seconds_left(minutes, parts)
+        before, before_parts = settings, parts
+        settings, parts = anytext.fit_time(settings, parts, seconds, given)
+        _tell_change(before, settings, before_parts, parts, out)
+        seconds = _seconds_left(minutes, parts)
+    place = options.text if options.text == corpus.name or "://" in options.text else os.path.abspath(options.text)
+    path = (
+        Path(options.out) if options.out else Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text")
+    )
+    noted = {"source": place, **source}
+    run, model = anytext.begin(path, corpus, settings, parts, options.seed, options.init_from, noted)
+    print(f"Run folder: {run.path.as_posix()}", file=out)
+    return _Job(run, model, parts, settings, 0, None, seconds)
+
+
+def _resumed(options, out):
+    """Open a run where it stopped."""
+    named = [name for name in (*SETTINGS, "init_from", "pattern", "as_bytes", "limit", "out") if name != "epochs"]
+    fixed = [f"--{name.replace('_', '-')}" for name in named if getattr(options, name) is not None]
+    if fixed:
+        raise ValueError(
+            f"{', '.join(fixed)} cannot change in a run. Only --minutes and --epochs can; or begin another."
+        )
+    run = Run.load(options.resume)
+    if options.epochs is not None:
+        run.note(epochs=options.epochs)
+    model, parts, settings, epoch, snapshot = anytext.continue_run(run)
+    where = f", batch {snapshot.batch:,} of the next" if snapshot else ""
+    print(f"{run.path.as_posix()}: going on after epoch {epoch} of {settings.epochs}{where}.", file=out)
+    spent = sum(row["seconds"] for row in run.history())
+    minutes = options.minutes or (settings.minutes and max(1.0, settings.minutes - spent / 60))
+    seconds = _seconds_left(minutes, parts) if minutes and options.epochs is None else None
+    return _Job(run, model, parts, settings, epoch, snapshot, seconds)
+
+
+def _fit(job, signals, out):
+    if job.epoch >= job.settings.epochs:
+        return
+    steps = len(anytext.batches(job.parts, job.settings)[0])
+    first = job.snapshot.batch / steps if job.snapshot else 0
+    meter = Meter(len(job.parts.train), job.settings.epochs, out, first)
+    seed = job.run.settings["data"]["seed"]
+    anytext.train(*job[:4], job.seconds, job.epoch, job.snapshot, signals, meter, seed)
+
+
+def _report(job, options, out):
+    found = report(job.run, job.parts, job.settings)
+    print(f"\n{_plain(show(found))}\n", file=out)
+    path = job.run.path.as_posix()
+    print(f"charlm sample {path}     writes more; charlm info {path} shows all this again.", file=out)
+    if options.json:
+        return _print_json({"run": path, "settings": vars(job.settings), "history": job.run.history(), **found})
+
+
+def _seconds_left(minutes, parts):
+    """What is left for training of the minutes that the user gave, with the time the report will take put aside."""
+    after = report_seconds(len(parts.train) + len(parts.validation))
+    return max(60 * minutes - (time.monotonic() - STARTED) - after, 5.0)
+
+
+def _same_network(run, given):
+    """Settings that come with another run's weights."""
+    names = ("cell", "units", "layers", "embedding_dim")
+    fixed = {name: run.settings["model"][name] for name in names}
+    for name, value in fixed.items():
+        if given.get(name, value) != value:
+            raise ValueError(
+                f"{name} {given[name]} is not the network's whose weights are taken: {value}. Leave it out."
+            )
+    return fixed
+
+
+def _tell_change(before, after, parts_before, parts, out):
+    """Say what the measured speed changed."""
+    changed = [n for n in ("units", "epochs", "dropout", "learning_rate") if getattr(before, n) != getattr(after, n)]
+    if changed:
+        values = ", ".join(f"{name} {getattr(after, name)}" for name in changed)
+        print(f"- By the speed measured with this network: {values}.", file=out)
+    if len(parts.train) < len(parts_before.train):
+        print(
+            f"- The time is too short to read all of the text once: of {len(parts_before.train):,} characters to train "
+            f"on, the last {len(parts.train):,} are read.",
+            file=out,
+        )
+
+
+def _sample(options):
+    run = Run.load(options.path)
+    generator = run.generator()
+    show, prompt = _reader(run), _written(run, options.prompt)
+    data = run.settings["data"] or {}
+    sampling = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "unknown")}
+    stop = [_written(run, stop) for stop in options.stop] if options.stop else None
+    listed = data.get("feed") == "lines"
+    count = options.count or (20 if listed else 1)
+    if count > 1 or listed or options.json:
+        stop = stop or ("\n" if listed else None)
+        texts = generator.generate([prompt] * count, options.length, stop=stop, seed=options.seed, **sampling)
+        texts = [show(text, True) for text in texts]
+        if options.json:
+            return _print_json({"run": run.path.as_posix(), "texts": texts})
+        print(_plain(("" if listed else "\n\n").join(texts)).rstrip("\n"))
+        return
+    for piece in generator.stream(prompt, options.length, stop=stop, seed=options.seed, **sampling):
+        sys.stdout.write(_plain(show(piece, False)))
+        sys.stdout.flush()
+    print(_plain(show("", True)))
+
+
+def _compare(options):
+    run = Run.load(options.path)
+    found = run.generator().compare(
+        _written(run, options.prompt), options.temperatures, options.length, options.seed, unknown=options.unknown
+    )
+    texts = [_reader(run)(text, True) for text in found.texts]
+    if options.json:
+        return _print_json({f"{t:g}": text for t, text in zip(found.temperatures, texts, strict=True)})
+    print(_side_by_side([f"temperature {t:g}" for t in found.temperatures], [_plain(text) for text in texts]))
+
+
+def _score(options):
+    run = Run.load(options.path)
+    corpus = anytext.read_text(options.text, options.pattern, _as_bytes(run) or None, options.limit)
+    ids = run.vocabulary.encode(corpus.text, options.unknown, options.replacement)
+    lines = (run.settings["data"] or {}).get("feed") == "lines"
+    score = evaluate_lines(run, ids, int(run.vocabulary.encode("\n")[0])) if lines else evaluate(run, ids, rows=64)
+    if options.json:
+        return _print_json(
+            {"nats": score.nats, "bpc": score.bpc, "perplexity": score.perplexity, "characters": len(score.losses)}
+        )
+    print(f"{corpus.name}: {score}")
+    if len(ids) < len(corpus.text):
+        print(f"{len(corpus.text) - len(ids):,} characters that the network does not know were left out.")
+
+
+def _info(options):
+    run = Run.load(options.path)
+    found, history = read_report(run), run.history()
+    facts = {"run": run.path.as_posix(), **{k: v for k, v in run.settings.items() if k != "vocabulary"}}
+    facts["vocabulary"] = len(run.vocabulary)
+    if options.json:
+        return _print_json({**facts, "history": history, "report": found})
+    print("\n".join(_description(run, history)))
+    if found:
+        print(f"\n{_plain(show(found))}")
+    print(f"\nHow to go on:\n{_ways_on(run)}")
+
+
+def _description(run, history):
+    """Say what a run folder holds."""
+    model, corpus, data = run.settings["model"], run.settings["corpus"], run.settings["data"] or {}
+    yield f"{run.path.as_posix()}: {model['cell'].upper()}-{model['units']}, {model['layers']} layer(s), dropout {model['dropout']:g}"
+    yield f"vocabulary  {len(run.vocabulary)} characters" + (
+        f", mark {run.vocabulary.mark}" if run.vocabulary.mark else ""
+    )
+    if corpus:
+        yield f"text        {corpus['name']}{' (stand-in)' if corpus['standin'] else ''}, sha256 {corpus['sha256'][:8]}"
+    if data:
+        yield "fed         " + ", ".join(f"{name} {value}" for name, value in data.items() if value is not None)
+    for checkpoint in run.checkpoints():
+        yield f"checkpoint  epoch {checkpoint.epoch}, {checkpoint.val_loss:.4f} nats: {checkpoint.path.name}"
+    if history:
+        losses = [row["val_loss"] for row in history]
+        low, high = min(losses), max(losses)
+        heights = [round((loss - low) / ((high - low) or 1) * (len(CURVE) - 1)) for loss in losses]
+        yield f"curve       {''.join(CURVE[h] for h in heights)}  validation {losses[0]:.4f} to {low:.4f} nats, best in epoch {losses.index(low) + 1}"
+        yield "epoch    loss  validation     bpc  seconds"
+        for row in history:
+            yield f"{row['epoch']:5} {row['loss']:7.4f} {row['val_loss']:11.4f} {row['val_loss'] / 0.6931472:7.3f} {row['seconds']:8.0f}"
+
+
+def _ways_on(run):
+    path = run.path.as_posix() if run.path.parent.name != "pretrained" else run.path.name
+    ways = [f"charlm sample {path}", f"charlm compare {path}", f"charlm train other.txt --init-from {path}"]
+    data = run.settings["data"] or {}
+    finished = max((checkpoint.epoch for checkpoint in run.checkpoints()), default=0)
+    if "source" in data:
+        more = "" if finished < data["epochs"] else f" --epochs {2 * data['epochs']}"
+        ways.insert(0, f"charlm train --resume {path}{more}")
+    return "\n".join(f"    {way}" for way in ways)
+
+
+def _as_bytes(run):
+    name = (run.settings["corpus"] or {}).get("name")
+    noted = (run.settings["data"] or {}).get("as_bytes")
+    return bool(registry().get(name, {}).get("as_bytes") if noted is None else noted)
+
+
+def _written(run, text):
+    """A prompt in the characters of the run: bytes, where it reads them."""
+    return text.encode("utf-8").decode("latin-1") if _as_bytes(run) else text
+
+
+def _reader(run):
+    """Return what turns written pieces, and whether one is the last, into text for a person."""
+    if not _as_bytes(run):
+        return lambda text, final: text
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    return lambda text, final: decoder.decode(text.encode("latin-1"), final)
+
+
+def _plain(text):
+    """On a terminal, write control characters as pictures: a network may write what would move the cursor."""
+    if not sys.stdout.isatty():
+        return text
+    pictures = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+    return text.translate({**pictures, 127: 0x2421, **dict.fromkeys(range(128, 160), 0xFFFD)})
+
+
+def _side_by_side(heads, texts):
+    """Lay texts out in columns as wide as the terminal allows; one below the other where it is too narrow."""
+    width = shutil.get_terminal_size((100, 24)).columns // len(texts) - 3
+    if width < NARROW - 3:
+        return "\n\n".join(f"--- {head} ---\n{text}" for head, text in zip(heads, texts, strict=True))
+    wrapped = [
+        [piece for line in text.expandtabs(4).split("\n") for piece in textwrap.wrap(line, width) or [""]]
+        for text in texts
+    ]
+    rows = itertools.zip_longest(*wrapped, fillvalue="")
+    lines = ["   ".join(f"{head:{width}}" for head in heads), "   ".join("-" * width for _ in heads)]
+    return "\n".join([*lines, *("   ".join(f"{piece:{width}}" for piece in row) for row in rows)])
+
+
+def _print_json(value):
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _parser():
+    parser = _Parser(prog="charlm", description="Train a character-level network on any text, and let it write.")
+    parser.add_argument("--version", action="version", version=f"charlm {charlm.__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
+    _add(verbs, "corpora", _corpora, "list the texts that charlm knows by name")
+    _add_train(verbs)
+    sample = _add(verbs, "sample", _sample, "write text with a trained network")
+    _run_argument(sample)
+    _generation_options(sample)
+    sample.add_argument(
+        "--temperature", type=float, default=1.0, help="0 takes the likeliest, 1 draws as predicted (1.0)"
+    )
+    sample.add_argument("--top-k", type=int, help="draw among the k likeliest characters")
+    sample.add_argument("--top-p", type=float, help="draw among the likeliest that reach this probability")
+    sample.add_argument("--stop", action="append", help="text after which to stop; may be given again")
+    sample.add_argument("--count", type=_whole, help="samples to write (1; of a list, 20 lines)")
+    sample.set_defaults(length=500)
+    compare = _add(verbs, "compare", _compare, "write one sample for each temperature, side by side")
+    _run_argument(compare)
+    _generation_options(compare)
+    compare.add_argument(
+        "--temperatures", type=float, nargs="+", default=[0.2, 0.5, 0.8, 1.0, 1.2], help="(0.2 0.5 0.8 1.0 1.2)"
+    )
+    compare.set_defaults(length=200, seed=0)
+    score = _add(verbs, "score", _score, "measure how well a network expects a text")
+    _run_argument(score)
+    score.add_argument("text", metavar="TEXT", help="a file, a folder, a URL or a corpus's name")
+    _source_options(score)
+    _unknown_options(score)
+    _run_argument(_add(verbs, "info", _info, "show what a run folder holds, its curve and how to go on"))
+    return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message):
+        self.exit(BAD_INPUT, f"charlm: {message} ({self.prog} --help tells more)\n")
+
+
+def _add(verbs, name, run, purpose):
+    examples = "\n".join(f"  {example}" for example in EXAMPLES[name])
+    parser = verbs.add_parser(
+        name,
+        help=purpose,
+        description=purpose[0].upper() + purpose[1:] + ".",
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--json", action="store_true", help="write one JSON object to standard output")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_train(verbs):
+    train = _add(verbs, "train", _train, "train a network on a text, with settings that fit it")
+    train.add_argument("text", metavar="TEXT", nargs="?", help="a file, a folder, a URL or a corpus's name")
+    _source_options(train)
+    train.add_argument("--as-bytes", action="store_true", default=None, help="read every byte as one character")
+    train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
+    train.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="the run's folder (runs/ and the text's name; a number is added where it is taken)",
+    )
+    train.add_argument("--init-from", metavar="RUN", help="begin with the weights of a run, or of a reference model")
+    train.add_argument("--minutes", type=_above_zero, help="that all of it may take (10, where --epochs is not given)")
+    train.add_argument("--seed", type=_whole, default=0, help="of all that is random (0)")
+    settings = train.add_argument_group(
+        "settings", "what is not given is chosen to fit the text, the machine and the time"
+    )
+    for name, (kind, purpose) in SETTINGS.items():
+        choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+        settings.add_argument(f"--{name.replace('_', '-')}", help=purpose, **choices)
+
+
+def _run_argument(parser):
+    parser.add_argument("path", metavar="RUN", help="the folder of a run, or the name of a reference model")
+
+
+def _source_options(parser):
+    parser.add_argument("--pattern", help="which files of a folder (*.txt)")
+    parser.add_argument("--limit", type=_natural, help="characters to read at most")
+
+
+def _generation_options(parser):
+    parser.add_argument("--prompt", default="", help="text to continue")
+    parser.add_argument("--length", type=_whole, help="characters to write")
+    parser.add_argument("--seed", type=_whole, help="the same seed writes the same text")
+    parser.add_argument(
+        "--unknown",
+        choices=("error", "drop", "replace"),
+        default="error",
+        help="characters the network does not know (error)",
+    )
+
+
+def _unknown_options(parser):
+    parser.add_argument(
+        "--unknown",
+        choices=("error", "drop", "replace"),
+        default="error",
+        help="characters the network does not know (error)",
+    )
+    parser.add_argument("--replacement", default=" ", help="what stands for them under replace (a blank)")
+
+
+def _above_zero(text):
+    return _number(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
+
+
+def _natural(text):
+    return _number(text, int, lambda value: value >= 1, "a whole number, at least 1")
+
+
+def _whole(text):
+    return _number(text, int, lambda value: value >= 0, "a whole number, at least 0")
+
+
+def _share(text):
+    return _number(text, float, lambda value: 0 <= value < 1, "a share, at least 0 and below 1")
+
+
+def _number(text, kind, holds, limits):
+    try:
+        value = kind(text)
+    except ValueError:
+        value = None
+    if value is None or not holds(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not {limits}")
+    return value
+
+
+SETTINGS = {
+    "feed": (("streams", "lines"), "a text that runs on, or a list, line by line"),
+    "min_count": (_natural, "characters that occur less often share one mark"),
+    "validation": (_share, "share of the text that is held out"),
+    "cell": (("gru", "lstm", "rnn"), "recurrent layer"),
+    "units": (_natural, "width of each recurrent layer"),
+    "layers": (_natural, "recurrent layers"),
+    "embedding_dim": (_natural, "width of a character's vector"),
+    "dropout": (_share, "share of outputs dropped in training"),
+    "batch_size": (_natural, "rows of a batch"),
+    "sequence_length": (_natural, "characters of a row"),
+    "epochs": (_natural, "times that the text is read"),
+    "patience": (_natural, "epochs without a better validation loss, after which to stop"),
+    "learning_rate": (_above_zero, "the highest of the run"),
+    "weight_decay": (_share, "per step, as a share of the learning rate"),
+    "precision": (("float32", "bfloat16", "float16"), "of the products"),
+}

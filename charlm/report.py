@@ -1,0 +1,149 @@
+"""What to say of a trained run: its loss beside counting, what it copied, what it writes, and one sentence of advice."""
+
+import json
+import math
+
+
+from charlm.baselines import ladder
+from charlm.files import write_text
+from charlm.metrics import evaluate, evaluate_lines
+from charlm.novelty import longest_copied, names_novelty
+from charlm.settings import longest_training
+
+TEMPERATURES = (0.5, 0.8, 1.0)
+SHOWN = 300  # characters of a sample
+SHOWN_LINES = 10
+COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
+COPIED = 80  # characters in one go, from which on a network recites
+NAMES_SAMPLED = 1000
+COUNTED = 5_000_000  # training characters that baselines count at most
+ROWS = 64  # of the validation text, read side by side
+LITTLE = 300_000  # characters to train on, below which counting is hard to beat
+SECONDS = 12.0, 6e-6  # that a report takes: in any case, and for each character of the text
+
+
+def report_seconds(characters):
+    """Estimate how long a report takes, for a text of so many characters."""
+    return SECONDS[0] + SECONDS[1] * min(characters, COUNTED)
+
+
+def report(run, parts, settings):
+    """Weigh a run's best checkpoint, and write what was found to `report.json` in its folder.
+
+    Args:
+        run: a `Run` with a finished epoch.
+        parts: from `charlm.anytext.prepare`.
+        settings: the run's `Settings`.
+
+    Returns:
+        A dictionary that JSON can hold; `show` writes it for a person.
+    """
+    model = run.model()
+    score = (
+        evaluate(model, parts.validation, ROWS)
+        if parts.end is None
+        else evaluate_lines(model, parts.validation, parts.end)
+    )
+    steps = ladder(parts.train[-COUNTED:], parts.validation, len(parts.vocabulary), models={"this network": score.nats})
+    found = {
+        "nats": score.nats,
+        "bpc": score.bpc,
+        "standard_error": None if math.isnan(score.standard_error) else score.standard_error,
+        "epoch": min(run.checkpoints(), key=lambda checkpoint: checkpoint.val_loss).epoch,
+        "counting": {"name": steps.best_counting.name, "nats": steps.best_counting.nats},
+        "ladder": str(steps),
+        **_novelty(run, parts),
+        "samples": {str(temperature): _sample(run, parts, temperature) for temperature in TEMPERATURES},
+    }
+    found["advice"] = advise(run.history(), found, settings, len(parts.train))
+    write_text(run.path / "report.json", json.dumps(found, indent=2))
+    return found
+
+
+def read_report(run):
+    """Read a run's `report.json`; None where there is none, or it is damaged."""
+    file = run.path / "report.json"
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def advise(history, found, settings, characters):
+    """Say in one sentence what would help a run most, from its curve.
+
+    Args:
+        history: from `Run.history`, at least one epoch.
+        found: "nats", "counting" and "longest_copied", as `report` finds them.
+        settings: the run's `Settings`.
+        characters: it was trained on.
+    """
+    losses = [row["val_loss"] for row in history]
+    best, finished = losses.index(min(losses)), len(losses)
+    behind = found["nats"] - found["counting"]["nats"]
+    short = f"{found['counting']['name']} counting is {behind:.3f} nats better: " if behind > 0 else ""
+    if found.get("longest_copied", 0) > COPIED:
+        return f"It recites, {found['longest_copied']} characters in one go: more text, fewer units or more dropout (now {settings.dropout:g})."
+    if finished - best > 1:
+        return (
+            f"{short}after epoch {best + 1} it began to learn by heart, so that epoch is kept; more text would help "
+            f"most, then more dropout (now {settings.dropout:g}); more time would not."
+        )
+    gap = losses[best] - history[best]["loss"]
+    if settings.epochs < longest_training(characters) and gap < 0.25:
+        return f"{short}it was still learning when its time was over: train longer, with twice the minutes or epochs."
+    if gap > 0.25:
+        return (
+            f"{short}it knows its training text {gap:.2f} nats better than new text: regularise (dropout above "
+            f"{settings.dropout:g}, fewer units), or find more text."
+        )
+    if behind > 0 and characters < LITTLE:
+        return f"{short}so little text is counting's home; more text would help most."
+    return f"{short}it has learned what a network of this size can learn here: more text, or more units, would help."
+
+
+def show(found):
+    """Write a report for a person."""
+    lines = ["Is it better than counting? Nats per character on the held-out part:", "", found["ladder"], ""]
+    if "longest_copied" in found:
+        lines.append(
+            f"Does it recite? The longest run it copied, in {COPY_SAMPLED:,} characters at temperature 1: "
+            f"{found['longest_copied']} characters."
+        )
+    else:
+        lines.append(
+            f"Does it recite? Of {NAMES_SAMPLED:,} lines at temperature 1, {found['new']:.1%} are new and "
+            f"{found['distinct']:.1%} distinct."
+        )
+    for temperature, text in found["samples"].items():
+        lines += ["", f"--- temperature {temperature} ---", text.strip("\n")]
+    return "\n".join([*lines, "", f"Advice: {found['advice'][0].upper()}{found['advice'][1:]}"])
+
+
+def _novelty(run, parts):
+    generator = run.generator()
+    known = parts.vocabulary.decode(parts.train[-COUNTED:])
+    if parts.end is None:
+        copied = longest_copied(_write(generator, COPY_SAMPLED, 1.0, rows=8), known)
+        return {"longest_copied": copied.length, "copied": copied.text}
+    items = [line.strip("\n") for line in _lines(generator, NAMES_SAMPLED, 1.0)]
+    shares = names_novelty(items, known.split("\n"), parts.vocabulary.decode(parts.validation).split("\n"))
+    return {"new": shares.new, "distinct": shares.distinct}
+
+
+def _sample(run, parts, temperature):
+    if parts.end is not None:
+        return "".join(_lines(run.generator(), SHOWN_LINES, temperature))
+    return _write(run.generator(), SHOWN, temperature)
+
+
+def _write(generator, length, temperature, rows=1):
+    """Write after a line break, or, where the vocabulary has none, after its likeliest beginning of a word."""
+    characters = generator.vocabulary.characters
+    prompt = next((c for c in "\n " if c in characters), characters[0])
+    texts = generator.generate([prompt] * rows, length // rows, temperature, seed=0, include_prompt=False)
+    return "".join(texts)
+
+
+def _lines(generator, count, temperature):
+    return generator.generate([""] * count, 100, temperature, stop="\n", seed=0, include_prompt=False)
