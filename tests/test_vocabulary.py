@@ -1,13 +1,14 @@
 """Vocabulary: what is encoded comes back, in the smallest type, and strangers are named."""
 
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.vocabulary import CHUNK, Vocabulary
+from charlm.vocabulary import CHUNK, MARK, Vocabulary, count_characters
 
 any_text = st.text(alphabet=st.characters(), min_size=1)  # surrogates and emoji too
 
@@ -106,3 +107,34 @@ def test_decode_refuses_ids_outside_the_vocabulary(wrong):
 def test_decode_takes_ids_of_any_shape():
     assert Vocabulary("ab").decode(np.array([[0, 1], [1, 0]])) == "abba"
     assert Vocabulary("ab").decode([]) == ""
+
+
+@given(st.text(min_size=1, max_size=200), st.integers(2, 4))
+def test_rare_characters_share_the_mark(text, min_count):
+    kept = {c for c in text if text.count(c) >= min_count}
+    if not kept:
+        with pytest.raises(ValueError, match="No character occurs"):
+            Vocabulary.from_text(text, min_count)
+        return
+    vocabulary = Vocabulary.from_text(text, min_count)
+    assert set(vocabulary.characters) == kept | {MARK}
+    assert vocabulary.decode(vocabulary.encode(text)) == "".join(c if c in kept else MARK for c in text)
+    assert Vocabulary.from_json(vocabulary.to_json()) == vocabulary
+
+
+def test_a_marks_vocabulary_still_drops_and_replaces_when_asked():
+    vocabulary = Vocabulary.from_text("aab bb x", 2)
+    assert vocabulary.decode(vocabulary.encode("axb", unknown="drop")) == "ab"
+    assert vocabulary.decode(vocabulary.encode("axb", unknown="replace", replacement="a")) == "aab"
+
+
+def test_a_wrong_mark_or_min_count_is_refused():
+    with pytest.raises(ValueError, match="mark='z' is not one of"):
+        Vocabulary("abc", "z")
+    with pytest.raises(ValueError, match="min_count is 0"):
+        Vocabulary.from_text("abc", 0)
+
+
+@given(st.text(max_size=300))
+def test_characters_are_counted(text):
+    assert count_characters(text) == Counter(text)
