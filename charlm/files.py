@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 import os
 
 try:
@@ -9,6 +10,7 @@ try:
 except ImportError:  # Windows has no such locks: there nothing keeps two processes from one run
     fcntl = None
 
+ROOM = 100_000  # bytes of a file of weights beside the weights
 UNFINISHED = "unfinished-"  # begins the name of a file that is being written
 
 
@@ -34,6 +36,9 @@ def move(partial, path):
 def save_weights(model, path):
     """Write a model's weights, and its optimizer's state, with their checksum beside them."""
     partial = unfinished(path)
+    optimizer = getattr(model, "optimizer", None)
+    variables = [*model.variables, *(optimizer.variables if optimizer else [])]
+    _try_room(partial, sum(4 * math.prod(variable.shape) for variable in variables) + ROOM)
     model.save_weights(partial, overwrite=True)
     write_text(checksum_file(path), _sha256(partial))
     move(partial, path)
@@ -96,6 +101,22 @@ def locked(folder):
                     f"{folder} is in use by another process, which trains it. Wait for it, or stop it."
                 ) from None
         yield
+
+
+def _try_room(path, size):
+    """Make sure that a file of some bytes can be written: on a full disk HDF5 ends the process instead of saying so.
+
+    Raises:
+        OSError: there is no room.
+    """
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        raise OSError(f"{path.parent}: no room for {size:,} bytes ({error.strerror}). Make some, and resume.") from error
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _sha256(path):

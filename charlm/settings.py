@@ -25,7 +25,7 @@ MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in rea
 MANY_CHARACTERS = 256  # distinct ones, above which rare ones are left out
 RARE_SHARE = 0.001  # of a text that may go under the mark
 VALIDATION_COST = 0.35  # of a character validated, against one trained on
-LIST = {"lines": 50, "longest": 60, "mean": 25, "unlike": 0.05}  # limits of what is taken for a list
+LIST = {"lines": 50, "longest": 60, "mean": 25, "unlike": 0.05, "distinct": 0.3}  # limits of what is taken for a list
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +121,8 @@ def looks_like_list(text):
     if len(items) < LIST["lines"] or max(map(len, items)) > LIST["longest"]:
         return False
     unlike = sum(line[0].isspace() or line.rstrip()[-1] in ",;:.?!{}()\"'”»…-" for line in items)
+    if len(set(items)) < LIST["distinct"] * len(items):
+        return False
     blank = len(lines) - len(items)
     mean = sum(map(len, items)) / len(items)
     return mean <= LIST["mean"] and unlike + blank <= LIST["unlike"] * len(lines)

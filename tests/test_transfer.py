@@ -50,7 +50,9 @@ def test_a_reference_model_keeps_its_loss(name):
     text = charlm.load_corpus(name).text[:3000]
     vocabulary = extended_vocabulary(run.vocabulary, "éüß漢")
     before = charlm.evaluate(run, run.vocabulary.encode(text), rows=4).nats
-    assert charlm.evaluate(extend(run, vocabulary), vocabulary.encode(text), rows=4).nats == pytest.approx(before, abs=1e-3)
+    assert charlm.evaluate(extend(run, vocabulary), vocabulary.encode(text), rows=4).nats == pytest.approx(
+        before, abs=1e-3
+    )
 
 
 def test_new_characters_are_learned(run, vocabulary):
