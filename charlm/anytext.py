@@ -7,7 +7,6 @@
 import dataclasses
 import math
 import os
-import time
 from typing import NamedTuple
 
 import keras
@@ -16,9 +15,9 @@ import numpy as np
 from charlm import pipelines
 from charlm.corpora import load_corpus, load_folder, registry, unique_lines
 from charlm.models import build_model, compile_model
-from charlm.pace import Pace, Patience, Timer
+from charlm.pace import Clock, Patience, Timer
 from charlm.snapshots import Snapshots, find_snapshot, fit_on, take_up
-from charlm.settings import VALIDATION_COST, Settings, longest_training, resize, seconds_per_character
+from charlm.settings import Settings, resize, seconds_per_character
 from charlm.training import Run
 from charlm.transfer import extend, extended_vocabulary
 from charlm.vocabulary import Vocabulary
@@ -26,7 +25,6 @@ from charlm.vocabulary import Vocabulary
 MOST_VALIDATION = 500_000  # characters: more make the loss no surer, and every epoch longer
 MOST_READ = 100_000_000  # characters of a text, where no limit is given
 WARM, TIMED = 3, 10  # batches that measure the speed
-OVERHEAD = 3.0  # seconds of an epoch beside its batches
 
 
 class Parts(NamedTuple):
@@ -113,13 +111,13 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, noted=None):
     data = {"feed": settings.feed, "validation": settings.validation, "sequence_length": settings.sequence_length}
     data |= {"batch_size": settings.batch_size, "min_count": settings.min_count, "epochs": settings.epochs}
     data |= {"patience": settings.patience, "minutes": settings.minutes, "seed": seed, **(noted or {})}
-    data |= {"train_characters": len(parts.train), "init_from": init_from and str(init_from)}
+    data["init_from"] = init_from and str(init_from)
     model = _first_model(settings, parts, seed, init_from)
     return Run.create(path, model, parts.vocabulary, corpus, data), model
 
 
-def fit_time(settings, parts, seconds, given=(), speed=None):
-    """Fit epochs, and if need be the network's width and the text, to a time, by the speed of the network itself.
+def fit_width(settings, parts, seconds, given=(), speed=None):
+    """Choose the network's width anew if it is too slow for its time, by its own speed rather than an estimate.
 
     Args:
         settings, parts: from `suggest` and `prepare`.
@@ -128,23 +126,13 @@ def fit_time(settings, parts, seconds, given=(), speed=None):
         speed: characters per second in training; None measures it.
 
     Returns:
-        `(settings, parts)`: where the time is too short for one epoch, the training part has lost its beginning.
+        `Settings`: the same ones where the width is right.
     """
-    speed = speed or measure_speed(settings, parts)
-    possible = _epochs_in(seconds, settings, parts, speed)
-    if "units" not in given and possible < 0.7 * settings.epochs:
-        shape = settings.units, settings.layers, len(parts.vocabulary)
-        products = speed * seconds_per_character(*shape, 1, settings.cell)  # per second, as this network does them
-        settings = resize(settings, len(parts.train), len(parts.vocabulary), seconds, products, given)
-        shape = settings.units, settings.layers, len(parts.vocabulary)
-        possible = _epochs_in(seconds, settings, parts, products / seconds_per_character(*shape, 1, settings.cell))
-    if "epochs" not in given:
-        epochs = max(1, min(longest_training(len(parts.train)), int(possible + 0.1)))
-        settings = dataclasses.replace(settings, epochs=epochs)
-    if possible < 1 and parts.end is None:
-        kept = max(int(len(parts.train) * possible), 2 * settings.batch_size * settings.sequence_length + 1)
-        parts = parts._replace(train=parts.train[-kept:])
-    return settings, parts
+    shape = settings.units, settings.layers, len(parts.vocabulary)
+    needed = seconds_per_character(*shape, 1, settings.cell)  # products
+    products = (speed or measure_speed(settings, parts)) * needed  # per second, as this network does them
+    resized = resize(settings, len(parts.train), len(parts.vocabulary), seconds, products, given)
+    return resized if resized.units < settings.units else settings
 
 
 def measure_speed(settings, parts):
@@ -156,45 +144,28 @@ def measure_speed(settings, parts):
     return len(parts.train) / len(train) * TIMED / timer.seconds
 
 
-def train(run, model, parts, settings, seconds=None, epoch=0, snapshot=None, signals=None, meter=None, seed=0):
+def train(run, model, parts, settings, seconds=None, spent=0.0, epoch=0, snapshot=None, signals=None, meter=None):
     """Train a run, in its time if it has one.
 
-    It ends after its epochs; after `patience` of them without a better validation loss; when the time is over; or
-    with `Stopped` after a signal. Where the machine turns out slower than it was, fewer epochs are planned.
+    It ends after its epochs; after `patience` of them without a better validation loss; when the time is over, in the
+    middle of an epoch, too; or with `Stopped` after a signal.
 
     Args:
         run, model, parts, settings: from `begin`, `prepare` and `suggest`; or from `continue_run`.
         seconds: that it may take; None for no limit.
-        epoch, snapshot: where to go on, from `take_up`.
+        spent: seconds that it has taken before, in earlier processes.
+        epoch, snapshot: where to go on, from `continue_run`.
         signals: `Signals` that may ask to stop.
         meter: `Meter`, a callback that shows progress, or None.
-        seed: of the order of lines.
-
-    Returns:
-        The number of finished epochs.
     """
-    deadline = math.inf if seconds is None else time.monotonic() + seconds
-    data, held_out = batches(parts, settings, seed)
-    while True:
-        pace = Pace(deadline, settings.epochs)
-        keep = [Snapshots(run, signals, snapshot), Patience(run, settings.patience), pace]
-        callbacks = [*run.callbacks(verbose=False), *keep, *([meter] if meter else [])]
-        fit_on(
-            model,
-            data,
-            snapshot,
-            settings.epochs,
-            epoch,
-            validation_data=held_out,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=0,
-        )
-        if pace.fewer is None:
-            return max((checkpoint.epoch for checkpoint in run.checkpoints()), default=0)
-        settings = dataclasses.replace(settings, epochs=pace.fewer)
-        run.note(epochs=pace.fewer)
-        model, epoch, snapshot = take_up(run, decay_steps=pace.fewer * len(data))
+    data, held_out = batches(parts, settings, run.settings["data"]["seed"])
+    clock = Clock(
+        settings.learning_rate, settings.epochs * len(data), (seconds or math.inf) + spent, spent, len(held_out)
+    )
+    callbacks = [*run.callbacks(verbose=False), clock, Snapshots(run, signals, snapshot)]
+    callbacks += [Patience(run, settings.patience), *([meter] if meter else [])]
+    arguments = {"validation_data": held_out, "callbacks": callbacks, "shuffle": False, "verbose": 0}
+    fit_on(model, data, snapshot, settings.epochs, epoch, **arguments)
 
 
 def continue_run(run):
@@ -215,10 +186,8 @@ def continue_run(run):
         raise ValueError(f"{data['source']} has changed since the run was begun. Begin another run, or bring it back.")
     settings = _settings_of(run)
     parts = prepare(corpus.text, data["feed"], data["validation"], data["min_count"], data["seed"], run.vocabulary)
-    if parts.end is None:
-        parts = parts._replace(train=parts.train[-data["train_characters"] :])
     if find_snapshot(run) or run.checkpoints():
-        model, epoch, snapshot = take_up(run, decay_steps=settings.epochs * len(batches(parts, settings)[0]))
+        model, epoch, snapshot = take_up(run)
         return model, parts, settings, epoch, snapshot
     return _first_model(settings, parts, data["seed"], data["init_from"]), parts, settings, 0, None
 
@@ -232,8 +201,7 @@ def _first_model(settings, parts, seed, init_from):
         model = extend(init_from, parts.vocabulary, dropout=settings.dropout, precision=settings.precision, **rows)
     else:
         model = build_model(len(parts.vocabulary), **settings.network(), **rows)
-    steps = settings.epochs * len(batches(parts, settings)[0])
-    return compile_model(model, settings.learning_rate, weight_decay=settings.weight_decay, decay_steps=steps)
+    return compile_model(model, settings.learning_rate, weight_decay=settings.weight_decay)  # `Clock` lets it fall
 
 
 def _settings_of(run):
@@ -242,9 +210,3 @@ def _settings_of(run):
     known = {**training, **data, **{name: value for name, value in model.items() if name != "batch_size"}}
     names = [field.name for field in dataclasses.fields(Settings) if field.name != "reasons"]
     return Settings(**{name: known[name] for name in names})
-
-
-def _epochs_in(seconds, settings, parts, speed):
-    """How many epochs, a broken number, a time has room for."""
-    characters = len(parts.train) + VALIDATION_COST * len(parts.validation)
-    return seconds / (characters / speed + OVERHEAD)

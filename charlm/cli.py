@@ -6,8 +6,10 @@ A script can trust its exit codes: 0, done; 2, bad input, with one line that say
 
 import argparse
 import codecs
+import contextlib
 import itertools
 import json
+import math
 import os
 import re
 import shutil
@@ -17,21 +19,24 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+import keras
+
 import charlm
 from charlm import anytext
 from charlm._quiet import STARTED
 from charlm.corpora import list_corpora, registry
 from charlm.files import locked
 from charlm.metrics import evaluate, evaluate_lines
-from charlm.pace import Meter
+from charlm.pace import Meter, Patience
 from charlm.report import read_report, report, report_seconds, show
-from charlm.snapshots import Signals, Stopped
-from charlm.settings import MINUTES, suggest
+from charlm.snapshots import Signals, Snapshot, Stopped
+from charlm.settings import MINUTES, Settings, suggest
 from charlm.training import Run
 
 BAD_INPUT = 2
 FAILED = 1
 CURVE = "▁▂▃▄▅▆▇█"
+LITTLE_TIME = 15.0  # seconds of a run's minutes that are not worth going on for
 NARROW = 30  # columns of a terminal that a sample needs beside another
 
 EXAMPLES = {
@@ -95,8 +100,8 @@ def _train(options):
     out = sys.stderr if options.json else sys.stdout
     if (options.text is None) == (options.resume is None):
         raise ValueError("Give either a text to train on, or --resume and the folder of a run.")
-    job = _resumed(options, out) if options.resume else _begun(options, out)
-    with locked(job.run.path):
+    with contextlib.ExitStack() as stack:
+        job = _resumed(options, stack, out) if options.resume else _begun(options, stack, out)
         try:
             with Signals() as signals:
                 _fit(job, signals, out)
@@ -111,16 +116,18 @@ def _train(options):
 class _Job(NamedTuple):
     """A training, ready to begin or to go on."""
 
-    run: object
-    model: object
-    parts: object
-    settings: object
-    epoch: int
-    snapshot: object
-    seconds: float | None  # that it may take
+    run: Run
+    model: keras.Model
+    parts: anytext.Parts
+    settings: Settings
+    seconds: float | None = None  # that it may take
+    spent: float = 0.0  # seconds, before
+    epoch: int = 0
+    snapshot: Snapshot | None = None
+    finished: bool = False
 
 
-def _begun(options, out):
+def _begun(options, stack, out):
     """Read the text, choose settings, and make the run."""
     source = {name: getattr(options, name) for name in ("pattern", "as_bytes", "limit")}
     corpus = anytext.read_text(options.text, **source)
@@ -145,9 +152,15 @@ def _begun(options, out):
     seconds = None
     if minutes:
         seconds = _seconds_left(minutes, parts)
-        before, before_parts = settings, parts
-        settings, parts = anytext.fit_time(settings, parts, seconds, given)
-        _tell_change(before, settings, before_parts, parts, out)
+        fitted = anytext.fit_width(settings, parts, seconds, given)
+        if fitted is not settings:
+            settings = fitted
+            print(
+                "By the speed of this network, measured:",
+                *(f"- {reason}" for reason in settings.reasons),
+                sep="\n",
+                file=out,
+            )
         seconds = _seconds_left(minutes, parts)
     place = options.text if options.text == corpus.name or "://" in options.text else os.path.abspath(options.text)
     path = (
@@ -155,11 +168,12 @@ def _begun(options, out):
     )
     noted = {"source": place, **source}
     run, model = anytext.begin(path, corpus, settings, parts, options.seed, options.init_from, noted)
-    print(f"Run folder: {run.path.as_posix()}", file=out)
-    return _Job(run, model, parts, settings, 0, None, seconds)
+    stack.enter_context(locked(run.path))
+    print(f"Run folder: {run.path.as_posix()}", file=out, flush=True)
+    return _Job(run, model, parts, settings, seconds)
 
 
-def _resumed(options, out):
+def _resumed(options, stack, out):
     """Open a run where it stopped."""
     named = [name for name in (*SETTINGS, "init_from", "pattern", "as_bytes", "limit", "out") if name != "epochs"]
     fixed = [f"--{name.replace('_', '-')}" for name in named if getattr(options, name) is not None]
@@ -168,25 +182,40 @@ def _resumed(options, out):
             f"{', '.join(fixed)} cannot change in a run. Only --minutes and --epochs can; or begin another."
         )
     run = Run.load(options.resume)
+    stack.enter_context(locked(run.path))
     if options.epochs is not None:
-        run.note(epochs=options.epochs)
+        run.note(epochs=options.epochs, minutes=options.minutes)
     model, parts, settings, epoch, snapshot = anytext.continue_run(run)
-    where = f", batch {snapshot.batch:,} of the next" if snapshot else ""
-    print(f"{run.path.as_posix()}: going on after epoch {epoch} of {settings.epochs}{where}.", file=out)
     spent = sum(row["seconds"] for row in run.history())
-    minutes = options.minutes or (settings.minutes and max(1.0, settings.minutes - spent / 60))
-    seconds = _seconds_left(minutes, parts) if minutes and options.epochs is None else None
-    return _Job(run, model, parts, settings, epoch, snapshot, seconds)
+    more = options.minutes or options.epochs
+    over = (
+        epoch > 0
+        and not more
+        and (
+            Patience(run, settings.patience).is_over()
+            or (settings.minutes and spent > 60 * settings.minutes - LITTLE_TIME)
+        )
+    )
+    seconds = None
+    if options.minutes:
+        seconds = _seconds_left(options.minutes, parts)
+        run.note(minutes=settings.minutes and settings.minutes + options.minutes)
+    elif settings.minutes:
+        seconds = max(60 * settings.minutes - spent, LITTLE_TIME)
+    where = f", batch {snapshot.batch:,} of the next" if snapshot else ""
+    print(f"{run.path.as_posix()}: going on after epoch {epoch} of {settings.epochs}{where}.", file=out, flush=True)
+    finished = bool(over) or epoch >= settings.epochs
+    return _Job(run, model, parts, settings, seconds, spent if seconds else 0.0, epoch, snapshot, finished)
 
 
 def _fit(job, signals, out):
-    if job.epoch >= job.settings.epochs:
+    if job.finished:
+        print("Its training is over: --epochs or --minutes make it longer.", file=out)
         return
     steps = len(anytext.batches(job.parts, job.settings)[0])
-    first = job.snapshot.batch / steps if job.snapshot else 0
-    meter = Meter(len(job.parts.train), job.settings.epochs, out, first)
-    seed = job.run.settings["data"]["seed"]
-    anytext.train(*job[:4], job.seconds, job.epoch, job.snapshot, signals, meter, seed)
+    first = job.snapshot.batch / steps if job.snapshot else 0.0
+    meter = Meter(len(job.parts.train), job.settings.epochs, out, job.seconds or math.inf, first)
+    anytext.train(*job[:8], signals, meter)
 
 
 def _report(job, options, out):
@@ -214,20 +243,6 @@ def _same_network(run, given):
                 f"{name} {given[name]} is not the network's whose weights are taken: {value}. Leave it out."
             )
     return fixed
-
-
-def _tell_change(before, after, parts_before, parts, out):
-    """Say what the measured speed changed."""
-    changed = [n for n in ("units", "epochs", "dropout", "learning_rate") if getattr(before, n) != getattr(after, n)]
-    if changed:
-        values = ", ".join(f"{name} {getattr(after, name)}" for name in changed)
-        print(f"- By the speed measured with this network: {values}.", file=out)
-    if len(parts.train) < len(parts_before.train):
-        print(
-            f"- The time is too short to read all of the text once: of {len(parts_before.train):,} characters to train "
-            f"on, the last {len(parts.train):,} are read.",
-            file=out,
-        )
 
 
 def _sample(options):

@@ -114,7 +114,9 @@ def _try_room(path, size):
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, size)
     except OSError as error:
-        raise OSError(f"{path.parent}: no room for {size:,} bytes ({error.strerror}). Make some, and resume.") from error
+        raise OSError(
+            f"{path.parent}: no room for {size:,} bytes ({error.strerror}). Make some, and resume."
+        ) from error
     finally:
         path.unlink(missing_ok=True)
 

@@ -6,32 +6,66 @@ import time
 
 import keras
 
-LATE = 20.0  # seconds after its time's end, at which training stops even in mid epoch
+from charlm.models import FINAL_RATE
+
+WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
+WARM_SHARE = 0.05  # of the time, by which it has risen in any case
+VALIDATED = 0.35  # what a batch costs to validate, against one trained on
 SECONDS_BETWEEN_LINES = 1.0
 
 
-class Pace(keras.callbacks.Callback):
-    """Keeps training in its time; `fewer` is how many epochs fit after all, where it ended training to have fewer."""
+class Clock(keras.callbacks.Callback):
+    """Fits training to its time: the learning rate falls as time goes by, and training ends when it is over.
 
-    def __init__(self, deadline, epochs):
-        """Plan `epochs` until `deadline`, a moment of `time.monotonic`."""
+    The rate rises from 0 over the first batches and then falls by a cosine to 1 % of itself, which it reaches with the
+    end of the time, or with the last batch of all epochs if that comes first.
+    """
+
+    def __init__(self, rate, batches, seconds=math.inf, spent=0.0, held_out=0):
+        """Plan a training.
+
+        Args:
+            rate: the highest learning rate.
+            batches: of all epochs.
+            seconds: that training may take, the validation at its end included.
+            spent: seconds of them that went by before the run was taken up.
+            held_out: batches of a validation, before one has been timed.
+        """
         super().__init__()
-        self.deadline, self.epochs, self.fewer = deadline, epochs, None
+        self.rate, self.batches, self.seconds, self.spent, self.held_out = rate, batches, seconds, spent, held_out
+        self._began, self._validation, self._batch = None, None, 0.0
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._began = time.monotonic()
+    def on_train_begin(self, logs=None):
+        self._began = self._began or time.monotonic() - self.spent
+        self._done = int(self.model.optimizer.iterations)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._batch_began = time.monotonic()
+        gone = max(self._done / self.batches, min(self._gone() / max(self.seconds - self._last(), 1e-3), 1.0))
+        warm = min(1.0, (self._done + 1) / min(WARM_BATCHES, max(1, self.batches // 10)))
+        if self.seconds < math.inf:
+            warm = max(warm, min(1.0, gone / WARM_SHARE))
+        falling = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * min(gone, 1.0))) / 2
+        self.model.optimizer.learning_rate = self.rate * warm * falling
 
     def on_train_batch_end(self, batch, logs=None):
-        if time.monotonic() > self.deadline + LATE:
+        self._done += 1
+        self._batch = time.monotonic() - self._batch_began
+        if self._gone() + self._last() + self._batch > self.seconds:
             self.model.stop_training = True
 
-    def on_epoch_end(self, epoch, logs=None):
-        now, finished = time.monotonic(), epoch + 1
-        possible = (self.deadline - now) / max(now - self._began, 1e-3)
-        if finished < self.epochs and possible + 0.2 < self.epochs - finished:
-            fitting = finished + int(max(possible + 0.2, 0))
-            self.fewer = fitting if fitting > finished else None
-            self.model.stop_training = True
+    def on_test_begin(self, logs=None):
+        self._test_began = time.monotonic()
+
+    def on_test_end(self, logs=None):
+        self._validation = time.monotonic() - self._test_began
+
+    def _gone(self):
+        return time.monotonic() - self._began
+
+    def _last(self):
+        """How long the validation at the end will take."""
+        return self.held_out * VALIDATED * self._batch if self._validation is None else self._validation
 
 
 class Patience(keras.callbacks.Callback):
@@ -42,62 +76,55 @@ class Patience(keras.callbacks.Callback):
         self.run, self.epochs = run, epochs
 
     def on_epoch_end(self, epoch, logs=None):
-        losses = [row["val_loss"] for row in self.run.history()]
-        if losses and len(losses) - 1 - losses.index(min(losses)) >= self.epochs:
+        if self.is_over():
             self.model.stop_training = True
+
+    def is_over(self):
+        """Whether the run's last epochs were no better than the best before them."""
+        losses = [row["val_loss"] for row in self.run.history()]
+        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= self.epochs
 
 
 class Meter(keras.callbacks.Callback):
     """Prints how training gets on: loss, characters per second, time left; a line that moves only on a terminal."""
 
-    def __init__(self, characters, epochs, out=None, first=0):
+    def __init__(self, characters, epochs, out=None, seconds=math.inf, first=0.0):
         """Show progress.
 
         Args:
             characters: of an epoch.
-            epochs: planned.
+            epochs: at most.
             out: a file; None for standard output.
+            seconds: left for training.
             first: share of the first epoch that is finished already, 0 to 1.
         """
         super().__init__()
-        self.characters, self.epochs, self.out, self.first = characters, epochs, out or sys.stdout, first
+        self.characters, self.epochs, self.out, self.seconds = characters, epochs, out or sys.stdout, seconds
+        self._first, self._start = first, None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._began, self._shown = epoch, time.monotonic(), time.monotonic()
+        self._start = self._start or self._began
 
     def on_train_batch_end(self, batch, logs=None):
-        now = time.monotonic()
-        if not self.out.isatty() or now - self._shown < SECONDS_BETWEEN_LINES:
-            return
-        self._shown = now
-        share = (batch + 1) / self.params["steps"]
-        speed = (1 - self.first) * share * self.characters / (now - self._began)
-        left = self.characters * (self.epochs - self._epoch - self.first - (1 - self.first) * share) / speed
-        done = self.first + (1 - self.first) * share
-        print(
-            f"\r{self._head()} {done:4.0%}, loss {float(logs['loss']):.4f}, {speed:,.0f} characters/s, "
-            f"{duration(left)} left   ",
-            end="",
-            file=self.out,
-            flush=True,
-        )
+        self._share = (batch + 1) / self.params["steps"] * (1 - self._first)  # of the epoch, in this process
+        if self.out.isatty() and time.monotonic() - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = time.monotonic()
+            done = f"{self._first + self._share:4.0%}, loss {float(logs['loss']):.4f}"
+            print(f"\r{self._line(done)}   ", end="", file=self.out, flush=True)
 
     def on_epoch_end(self, epoch, logs=None):
-        seconds = time.monotonic() - self._began
-        speed = (1 - self.first) * self.characters / seconds
-        left = seconds / (1 - self.first) * (self.epochs - epoch - 1)
         bpc = logs["val_loss"] / math.log(2)
-        start = "\r" if self.out.isatty() else ""
-        print(
-            f"{start}{self._head()}: loss {logs['loss']:.4f}, validation {logs['val_loss']:.4f} nats = {bpc:.3f} bpc, "
-            f"{speed:,.0f} characters/s, {duration(left)} left",
-            file=self.out,
-            flush=True,
-        )
-        self.first = 0
+        done = f"loss {logs['loss']:.4f}, validation {logs['val_loss']:.4f} nats = {bpc:.3f} bpc"
+        print("\r" * self.out.isatty() + self._line(done), file=self.out, flush=True)
+        self._first = 0.0
 
-    def _head(self):
-        return f"epoch {self._epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+    def _line(self, done):
+        now = time.monotonic()
+        speed = self._share * self.characters / (now - self._began)
+        left = self.characters * (self.epochs - self._epoch - self._first - self._share) / speed
+        left = max(0.0, min(left, self.seconds - (now - self._start)))
+        return f"epoch {self._epoch + 1}: {done}, {speed:,.0f} characters/s, at most {duration(left)} left"
 
 
 class Timer(keras.callbacks.Callback):

@@ -18,6 +18,7 @@ COPIED = 80  # characters in one go, from which on a network recites
 NAMES_SAMPLED = 1000
 COUNTED = 5_000_000  # training characters that baselines count at most
 ROWS = 64  # of the validation text, read side by side
+WIDE = 0.25  # nats between training and validation, from which on regularising helps
 LITTLE = 300_000  # characters to train on, below which counting is hard to beat
 SECONDS = 12.0, 6e-6  # that a report takes: in any case, and for each character of the text
 
@@ -90,9 +91,9 @@ def advise(history, found, settings, characters):
             f"most, then more dropout (now {settings.dropout:g}); more time would not."
         )
     gap = losses[best] - history[best]["loss"]
-    if settings.epochs < longest_training(characters) and gap < 0.25:
+    if finished < max(settings.epochs, longest_training(characters)) and gap < WIDE:
         return f"{short}it was still learning when its time was over: train longer, with twice the minutes or epochs."
-    if gap > 0.25:
+    if gap >= WIDE:
         return (
             f"{short}it knows its training text {gap:.2f} nats better than new text: regularise (dropout above "
             f"{settings.dropout:g}, fewer units), or find more text."

@@ -89,8 +89,8 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
     chosen.setdefault("precision", best_precision())
     chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
     speed = speed or products_per_second(chosen["precision"])
-    _size(characters, distinct, chosen, speed, reasons)
-    _regularise(characters, chosen, reasons)
+    epochs = _size(characters, distinct, chosen, speed, reasons)
+    _regularise(characters, epochs, chosen, reasons)
     return Settings(**chosen, reasons=tuple(reasons))
 
 
@@ -109,8 +109,8 @@ def resize(settings, characters, distinct, seconds, speed, given=()):
     kept = {name: value for name, value in vars(settings).items() if name not in free}
     chosen, reasons = {**kept, "minutes": seconds / 60}, []
     chosen.pop("reasons", None)
-    _size(characters, distinct, chosen, speed, reasons)
-    _regularise(characters, chosen, reasons)
+    epochs = _size(characters, distinct, chosen, speed, reasons)
+    _regularise(characters, epochs, chosen, reasons)
     return Settings(**{**chosen, "minutes": settings.minutes}, reasons=tuple(reasons))
 
 
@@ -229,7 +229,7 @@ def _batches(characters, chosen, reasons):
 
 
 def _size(characters, distinct, chosen, speed, reasons):
-    """Choose the network's width and the epochs: as wide as text and time allow."""
+    """Choose the network's width and the epochs: as wide as text and time allow. Returns the epochs there is time for."""
     layers, cell, minutes = chosen["layers"], chosen["cell"], chosen["minutes"]
     longest = longest_training(characters)
 
@@ -259,17 +259,20 @@ def _size(characters, distinct, chosen, speed, reasons):
             f"train on: {limit} allows no more."
         )
     possible = epochs(chosen["units"])
-    if "epochs" not in chosen:
-        chosen["epochs"] = max(1, min(longest, int(possible)))
-        why = f"about {possible:.1f} fit into {minutes:g} minutes" if minutes else "no limit of time was given"
-        reasons.append(f"{chosen['epochs']} epochs at most: {why}; training stops when validation gets no better.")
+    if minutes:
+        reasons.append(
+            f"About {possible:.1f} epochs fit into {minutes:.3g} minutes; the learning rate falls with the time."
+        )
+    chosen.setdefault("epochs", longest)
+    reasons.append(f"{chosen['epochs']} epochs at most; training stops earlier when validation gets no better.")
+    return min(possible, chosen["epochs"])
 
 
-def _regularise(characters, chosen, reasons):
+def _regularise(characters, epochs, chosen, reasons):
     """Choose dropout, weight decay and learning rate: more of the first two the less text there is."""
     lines, small = chosen["feed"] == "lines", characters < SMALL
     dropout = 0.5 if lines else 0.4 if small else 0.3 if characters < LARGE else 0.2
-    if chosen["epochs"] < 3 and not small:
+    if epochs < 2.5 and not small:
         dropout = 0.1  # a text read once or twice is not learned by heart
     if "dropout" not in chosen:
         reasons.append(
