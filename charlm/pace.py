@@ -10,6 +10,7 @@ from charlm.models import FINAL_RATE
 
 WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
 WARM_SHARE = 0.05  # of the time, by which it has risen in any case
+NOT_WORTH = 0.02  # of the time, which is too little to begin an epoch with
 VALIDATED = 0.35  # what a batch costs to validate, against one trained on
 SECONDS_BETWEEN_LINES = 1.0
 
@@ -33,7 +34,7 @@ class Clock(keras.callbacks.Callback):
         """
         super().__init__()
         self.rate, self.batches, self.seconds, self.spent, self.held_out = rate, batches, seconds, spent, held_out
-        self._began, self._validation, self._batch = None, None, 0.0
+        self._began, self._validation, self._timed, self._batches_timed = None, None, 0.0, 0
 
     def on_train_begin(self, logs=None):
         self._began = self._began or time.monotonic() - self.spent
@@ -50,8 +51,14 @@ class Clock(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self._done += 1
-        self._batch = time.monotonic() - self._batch_began
-        if self._gone() + self._last() + self._batch > self.seconds:
+        if batch > 0:  # an epoch's first batch waits for the pipeline, and the very first for XLA
+            self._timed += time.monotonic() - self._batch_began
+            self._batches_timed += 1
+        if self._gone() + self._last() > self.seconds:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._gone() + self._last() > (1 - NOT_WORTH) * self.seconds:
             self.model.stop_training = True
 
     def on_test_begin(self, logs=None):
@@ -65,7 +72,9 @@ class Clock(keras.callbacks.Callback):
 
     def _last(self):
         """How long the validation at the end will take."""
-        return self.held_out * VALIDATED * self._batch if self._validation is None else self._validation
+        if self._validation is not None:
+            return self._validation
+        return self.held_out * VALIDATED * self._timed / max(self._batches_timed, 1)
 
 
 class Patience(keras.callbacks.Callback):
