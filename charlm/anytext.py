@@ -168,6 +168,11 @@ def train(run, model, parts, settings, seconds=None, spent=0.0, epoch=0, snapsho
     fit_on(model, data, snapshot, settings.epochs, epoch, **arguments)
 
 
+def seconds_spent(run):
+    """How many seconds a run's finished epochs took."""
+    return sum(row["seconds"] for row in run.history())
+
+
 def continue_run(run):
     """Find all that is needed to go on with a run, at its last checkpoint or snapshot, or at its very beginning.
 

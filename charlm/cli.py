@@ -186,7 +186,7 @@ def _resumed(options, stack, out):
     if options.epochs is not None:
         run.note(epochs=options.epochs, minutes=options.minutes)
     model, parts, settings, epoch, snapshot = anytext.continue_run(run)
-    spent = sum(row["seconds"] for row in run.history())
+    spent = anytext.seconds_spent(run)
     more = options.minutes or options.epochs
     over = (
         epoch > 0
