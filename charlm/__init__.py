@@ -1,7 +1,7 @@
 """charlm: character-level recurrent language models on Keras 3 and TensorFlow.
 
 The data flows one way: corpora → vocabulary → pipelines → rnn → models → loop → generation → metrics → training →
-snapshots, transfer, settings, pace, anytext → baselines, novelty, structure, report, cli → features, neurons, plots, pages.
+snapshots, transfer, settings, pace, anytext → baselines, novelty, structure, report, terminal, cli → features, neurons, plots, pages.
 Beside it stand the first and the last lesson: scratch, gates and diagrams, with nothing of TensorFlow's in the first.
 """
 

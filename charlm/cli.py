@@ -5,16 +5,12 @@ A script can trust its exit codes: 0, done; 2, bad input, with one line that say
 """
 
 import argparse
-import codecs
 import contextlib
-import itertools
 import json
 import math
 import os
 import re
-import shutil
 import sys
-import textwrap
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -30,14 +26,13 @@ from charlm.metrics import evaluate, evaluate_lines
 from charlm.pace import Meter, Patience
 from charlm.report import read_report, report, report_seconds, show
 from charlm.snapshots import Signals, Snapshot, Stopped
+from charlm.terminal import as_bytes, description, plain, reader, side_by_side, ways_on, written
 from charlm.settings import MINUTES, Settings, suggest
 from charlm.training import Run
 
 BAD_INPUT = 2
 FAILED = 1
-CURVE = "▁▂▃▄▅▆▇█"
 LITTLE_TIME = 15.0  # seconds of a run's minutes that are not worth going on for
-NARROW = 30  # columns of a terminal that a sample needs beside another
 
 EXAMPLES = {
     "corpora": ("charlm corpora", "charlm corpora --json", "CHARLM_OFFLINE=1 charlm corpora"),
@@ -220,7 +215,7 @@ def _fit(job, signals, out):
 
 def _report(job, options, out):
     found = report(job.run, job.parts, job.settings)
-    print(f"\n{_plain(show(found))}\n", file=out)
+    print(f"\n{plain(show(found))}\n", file=out)
     path = job.run.path.as_posix()
     print(f"charlm sample {path}     writes more; charlm info {path} shows all this again.", file=out)
     if options.json:
@@ -248,10 +243,10 @@ def _same_network(run, given):
 def _sample(options):
     run = Run.load(options.path)
     generator = run.generator()
-    show, prompt = _reader(run), _written(run, options.prompt)
+    show, prompt = reader(run), written(run, options.prompt)
     data = run.settings["data"] or {}
     sampling = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "unknown")}
-    stop = [_written(run, stop) for stop in options.stop] if options.stop else None
+    stop = [written(run, stop) for stop in options.stop] if options.stop else None
     listed = data.get("feed") == "lines"
     count = options.count or (20 if listed else 1)
     if count > 1 or listed or options.json:
@@ -260,28 +255,28 @@ def _sample(options):
         texts = [show(text, True) for text in texts]
         if options.json:
             return _print_json({"run": run.path.as_posix(), "texts": texts})
-        print(_plain(("" if listed else "\n\n").join(texts)).rstrip("\n"))
+        print(plain(("" if listed else "\n\n").join(texts)).rstrip("\n"))
         return
     for piece in generator.stream(prompt, options.length, stop=stop, seed=options.seed, **sampling):
-        sys.stdout.write(_plain(show(piece, False)))
+        sys.stdout.write(plain(show(piece, False)))
         sys.stdout.flush()
-    print(_plain(show("", True)))
+    print(plain(show("", True)))
 
 
 def _compare(options):
     run = Run.load(options.path)
     found = run.generator().compare(
-        _written(run, options.prompt), options.temperatures, options.length, options.seed, unknown=options.unknown
+        written(run, options.prompt), options.temperatures, options.length, options.seed, unknown=options.unknown
     )
-    texts = [_reader(run)(text, True) for text in found.texts]
+    texts = [reader(run)(text, True) for text in found.texts]
     if options.json:
         return _print_json({f"{t:g}": text for t, text in zip(found.temperatures, texts, strict=True)})
-    print(_side_by_side([f"temperature {t:g}" for t in found.temperatures], [_plain(text) for text in texts]))
+    print(side_by_side([f"temperature {t:g}" for t in found.temperatures], [plain(text) for text in texts]))
 
 
 def _score(options):
     run = Run.load(options.path)
-    corpus = anytext.read_text(options.text, options.pattern, _as_bytes(run) or None, options.limit)
+    corpus = anytext.read_text(options.text, options.pattern, as_bytes(run) or None, options.limit)
     ids = run.vocabulary.encode(corpus.text, options.unknown, options.replacement)
     lines = (run.settings["data"] or {}).get("feed") == "lines"
     score = evaluate_lines(run, ids, int(run.vocabulary.encode("\n")[0])) if lines else evaluate(run, ids, rows=64)
@@ -301,85 +296,10 @@ def _info(options):
     facts["vocabulary"] = len(run.vocabulary)
     if options.json:
         return _print_json({**facts, "history": history, "report": found})
-    print("\n".join(_description(run, history)))
+    print("\n".join(description(run, history)))
     if found:
-        print(f"\n{_plain(show(found))}")
-    print(f"\nHow to go on:\n{_ways_on(run)}")
-
-
-def _description(run, history):
-    """Say what a run folder holds."""
-    model, corpus, data = run.settings["model"], run.settings["corpus"], run.settings["data"] or {}
-    yield f"{run.path.as_posix()}: {model['cell'].upper()}-{model['units']}, {model['layers']} layer(s), dropout {model['dropout']:g}"
-    yield f"vocabulary  {len(run.vocabulary)} characters" + (
-        f", mark {run.vocabulary.mark}" if run.vocabulary.mark else ""
-    )
-    if corpus:
-        yield f"text        {corpus['name']}{' (stand-in)' if corpus['standin'] else ''}, sha256 {corpus['sha256'][:8]}"
-    if data:
-        yield "fed         " + ", ".join(f"{name} {value}" for name, value in data.items() if value is not None)
-    for checkpoint in run.checkpoints():
-        yield f"checkpoint  epoch {checkpoint.epoch}, {checkpoint.val_loss:.4f} nats: {checkpoint.path.name}"
-    if history:
-        losses = [row["val_loss"] for row in history]
-        low, high = min(losses), max(losses)
-        heights = [round((loss - low) / ((high - low) or 1) * (len(CURVE) - 1)) for loss in losses]
-        yield f"curve       {''.join(CURVE[h] for h in heights)}  validation {losses[0]:.4f} to {low:.4f} nats, best in epoch {losses.index(low) + 1}"
-        yield "epoch    loss  validation     bpc  seconds"
-        for row in history:
-            yield f"{row['epoch']:5} {row['loss']:7.4f} {row['val_loss']:11.4f} {row['val_loss'] / 0.6931472:7.3f} {row['seconds']:8.0f}"
-
-
-def _ways_on(run):
-    path = run.path.as_posix() if run.path.parent.name != "pretrained" else run.path.name
-    ways = [f"charlm sample {path}", f"charlm compare {path}", f"charlm train other.txt --init-from {path}"]
-    data = run.settings["data"] or {}
-    finished = max((checkpoint.epoch for checkpoint in run.checkpoints()), default=0)
-    if "source" in data:
-        more = "" if finished < data["epochs"] else f" --epochs {2 * data['epochs']}"
-        ways.insert(0, f"charlm train --resume {path}{more}")
-    return "\n".join(f"    {way}" for way in ways)
-
-
-def _as_bytes(run):
-    name = (run.settings["corpus"] or {}).get("name")
-    noted = (run.settings["data"] or {}).get("as_bytes")
-    return bool(registry().get(name, {}).get("as_bytes") if noted is None else noted)
-
-
-def _written(run, text):
-    """A prompt in the characters of the run: bytes, where it reads them."""
-    return text.encode("utf-8").decode("latin-1") if _as_bytes(run) else text
-
-
-def _reader(run):
-    """Return what turns written pieces, and whether one is the last, into text for a person."""
-    if not _as_bytes(run):
-        return lambda text, final: text
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    return lambda text, final: decoder.decode(text.encode("latin-1"), final)
-
-
-def _plain(text):
-    """On a terminal, write control characters as pictures: a network may write what would move the cursor."""
-    if not sys.stdout.isatty():
-        return text
-    pictures = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
-    return text.translate({**pictures, 127: 0x2421, **dict.fromkeys(range(128, 160), 0xFFFD)})
-
-
-def _side_by_side(heads, texts):
-    """Lay texts out in columns as wide as the terminal allows; one below the other where it is too narrow."""
-    width = shutil.get_terminal_size((100, 24)).columns // len(texts) - 3
-    if width < NARROW - 3:
-        return "\n\n".join(f"--- {head} ---\n{text}" for head, text in zip(heads, texts, strict=True))
-    wrapped = [
-        [piece for line in text.expandtabs(4).split("\n") for piece in textwrap.wrap(line, width) or [""]]
-        for text in texts
-    ]
-    rows = itertools.zip_longest(*wrapped, fillvalue="")
-    lines = ["   ".join(f"{head:{width}}" for head in heads), "   ".join("-" * width for _ in heads)]
-    return "\n".join([*lines, *("   ".join(f"{piece:{width}}" for piece in row) for row in rows)])
+        print(f"\n{plain(show(found))}")
+    print(f"\nHow to go on:\n{ways_on(run)}")
 
 
 def _print_json(value):

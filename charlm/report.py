@@ -135,7 +135,9 @@ def _novelty(run, parts):
 def _sample(run, parts, temperature):
     if parts.end is not None:
         return "".join(_lines(run.generator(), SHOWN_LINES, temperature))
-    return _write(run.generator(), SHOWN, temperature)
+    text = _write(run.generator(), SHOWN, temperature)
+    as_bytes = (run.settings["data"] or {}).get("as_bytes")
+    return text.encode("latin-1").decode("utf-8", "replace") if as_bytes else text
 
 
 def _write(generator, length, temperature, rows=1):

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 import charlm
-from charlm import cli
+from charlm import cli, terminal
 from charlm.files import locked
 
 ROOT = Path(__file__).parents[1]
@@ -253,7 +253,7 @@ def test_control_characters_do_not_reach_a_terminal(monkeypatch):
             return True
 
     monkeypatch.setattr(sys, "stdout", Terminal())
-    assert cli._plain("a\x1b[2J\tb\n\x7f\x9b") == "a␛[2J\tb\n␡\N{REPLACEMENT CHARACTER}"
+    assert terminal.plain("a\x1b[2J\tb\n\x7f\x9b") == "a␛[2J\tb\n␡\N{REPLACEMENT CHARACTER}"
 
 
 def bad_inputs():
