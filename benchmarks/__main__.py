@@ -17,6 +17,8 @@ PARTS = {
     "training_step": "Training step",
     "moves": "Why cuDNN is fast, move by move",
     "time_to_quality": "Time to quality",
+    "any_text": "Any text, in three minutes",
+    "transfer": "Going on from a trained network",
 }
 INTRODUCTION = """\
 Medians of runs in which the competitors took turns; ratios are medians of the ratios within a turn. Times move

@@ -1,0 +1,74 @@
+"""`charlm train TEXT --minutes N` and nothing else: the loss it reaches beside counting, and whether it keeps its time.
+
+python -m benchmarks.any_text --minutes 20 a.txt b.txt
+"""
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from benchmarks.timing import table
+
+CORPORA = ("shakespeare", "war_and_peace", "linux", "wikipedia")
+MINUTES = 3.0
+
+
+def measure(texts=CORPORA, minutes=MINUTES):
+    """Train on each text in a process of its own; return a Markdown table."""
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [row(text, minutes, folder) for text in texts]
+    heads = [
+        "text",
+        "`--minutes`",
+        "took, minutes",
+        "network",
+        "epochs",
+        "nats",
+        "best Kneser-Ney",
+        "Witten-Bell 4-gram",
+    ]
+    return table(heads, rows)
+
+
+def row(text, minutes, folder):
+    """Train on one text, and weigh the result."""
+    import charlm
+    from charlm.anytext import prepare, read_text
+    from charlm.baselines import WittenBell
+
+    out = pathlib.Path(folder) / pathlib.Path(text).stem
+    command = [sys.executable, "-m", "charlm", "train", text, "--minutes", str(minutes), "--out", str(out), "--json"]
+    began = time.perf_counter()
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    took = (time.perf_counter() - began) / 60
+    if done.returncode:
+        return [text, minutes, f"{took:.1f}", f"– failed: {done.returncode}", *"----"]
+    found = json.loads(done.stdout)
+    run = charlm.Run.load(out)
+    parts = prepare(read_text(text).text, vocabulary=run.vocabulary)
+    witten_bell = WittenBell(4).fit(parts.train, len(parts.vocabulary)).score(parts.validation).mean()
+    counting = f"{found['counting']['nats']:.4f}"
+    network = f"GRU-{found['settings']['units']}, dropout {found['settings']['dropout']}"
+    epochs = f"{found['epoch']} of {len(found['history'])}"
+    return [
+        pathlib.Path(text).stem,
+        minutes,
+        f"{took:.1f}",
+        network,
+        epochs,
+        f"{found['nats']:.4f}",
+        counting,
+        f"{witten_bell:.4f}",
+    ]
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("texts", nargs="+", help="files, or corpora's names")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help=f"that each may take ({MINUTES})")
+    arguments = parser.parse_args()
+    print(measure(arguments.texts, arguments.minutes))
