@@ -110,7 +110,13 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, noted=None):
     """
     data = {"feed": settings.feed, "validation": settings.validation, "sequence_length": settings.sequence_length}
     data |= {"batch_size": settings.batch_size, "min_count": settings.min_count, "epochs": settings.epochs}
-    data |= {"patience": settings.patience, "minutes": settings.minutes, "seed": seed, **(noted or {})}
+    data |= {
+        "learning_rate": settings.learning_rate,
+        "patience": settings.patience,
+        "minutes": settings.minutes,
+        "seed": seed,
+        **(noted or {}),
+    }
     data["init_from"] = init_from and str(init_from)
     model = _first_model(settings, parts, seed, init_from)
     return Run.create(path, model, parts.vocabulary, corpus, data), model

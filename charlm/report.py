@@ -6,6 +6,7 @@ import math
 
 from charlm.baselines import ladder
 from charlm.files import write_text
+from charlm.generation import Generator
 from charlm.metrics import evaluate, evaluate_lines
 from charlm.novelty import longest_copied, names_novelty
 from charlm.settings import longest_training
@@ -40,6 +41,8 @@ def report(run, parts, settings):
         A dictionary that JSON can hold; `show` writes it for a person.
     """
     model = run.model()
+    generator = Generator(model, run.vocabulary)
+    as_bytes = (run.settings["data"] or {}).get("as_bytes")
     score = (
         evaluate(model, parts.validation, ROWS)
         if parts.end is None
@@ -53,8 +56,11 @@ def report(run, parts, settings):
         "epoch": min(run.checkpoints(), key=lambda checkpoint: checkpoint.val_loss).epoch,
         "counting": {"name": steps.best_counting.name, "nats": steps.best_counting.nats},
         "ladder": str(steps),
-        **_novelty(run, parts),
-        "samples": {str(temperature): _sample(run, parts, temperature) for temperature in TEMPERATURES},
+        **_novelty(generator, parts),
+        "samples": {
+            str(temperature): _readable(_sample(generator, parts, temperature), as_bytes)
+            for temperature in TEMPERATURES
+        },
     }
     found["advice"] = advise(run.history(), found, settings, len(parts.train))
     write_text(run.path / "report.json", json.dumps(found, indent=2))
@@ -121,8 +127,7 @@ def show(found):
     return "\n".join([*lines, "", f"Advice: {found['advice'][0].upper()}{found['advice'][1:]}"])
 
 
-def _novelty(run, parts):
-    generator = run.generator()
+def _novelty(generator, parts):
     known = parts.vocabulary.decode(parts.train[-COUNTED:])
     if parts.end is None:
         copied = longest_copied(_write(generator, COPY_SAMPLED, 1.0, rows=8), known)
@@ -132,11 +137,13 @@ def _novelty(run, parts):
     return {"new": shares.new, "distinct": shares.distinct}
 
 
-def _sample(run, parts, temperature):
+def _sample(generator, parts, temperature):
     if parts.end is not None:
-        return "".join(_lines(run.generator(), SHOWN_LINES, temperature))
-    text = _write(run.generator(), SHOWN, temperature)
-    as_bytes = (run.settings["data"] or {}).get("as_bytes")
+        return "".join(_lines(generator, SHOWN_LINES, temperature))
+    return _write(generator, SHOWN, temperature)
+
+
+def _readable(text, as_bytes):
     return text.encode("latin-1").decode("utf-8", "replace") if as_bytes else text
 
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm import snapshots
 from charlm.snapshots import Signals, Snapshots, Stopped, find_snapshot, fit_on, take_up
 
 
@@ -129,11 +128,16 @@ def test_a_damaged_snapshot_is_refused(begin, feed):
         take_up(run)
 
 
-def test_a_second_signal_is_the_processs_own_again():
-    with Signals() as signals:
-        signal.raise_signal(signal.SIGINT)
-        assert signals.received == signal.SIGINT
-        with pytest.raises(KeyboardInterrupt):
+def test_a_second_signal_goes_where_it_went_before():
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
+    try:
+        with Signals() as signals:
             signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    assert signals.received in snapshots.SIGNALS
+            assert (signals.received, heard) == (signal.SIGINT, [])
+            signal.raise_signal(signal.SIGINT)
+            assert heard == [signal.SIGINT]
+        signal.raise_signal(signal.SIGINT)
+        assert heard == [signal.SIGINT] * 2
+    finally:
+        signal.signal(signal.SIGINT, before)
