@@ -6,6 +6,7 @@ Three environment variables matter: `CHARLM_DATA`, a folder with prepared texts 
 `CHARLM_CACHE`, where downloads are kept; `CHARLM_OFFLINE=1`, which never touches the network.
 """
 
+import codecs
 import difflib
 import fnmatch
 import gzip
@@ -32,7 +33,7 @@ STANDINS = Path(__file__).with_name("standins")
 ROUNDS = 2  # over all mirrors: one that fails is tried again after the others
 TIMEOUT = (5, 60)  # seconds to connect, seconds without a byte
 CHUNK = 1 << 16  # bytes received, unpacked or copied at a time
-HASHED = 1 << 20  # characters of a text hashed at a time
+PIECE = 1 << 18  # bytes decoded, or characters hashed, at a time
 SLACK = 1 << 20  # bytes by which a download may exceed its prepared text: CRLF line ends, archive headers
 
 
@@ -123,7 +124,8 @@ def load_folder(path, pattern="*.txt", limit=None, as_bytes=False):
     for file in _files_in(folder.resolve(), pattern):
         if limit is not None and length >= limit:
             break
-        text = file.read_bytes().decode("latin-1") if as_bytes else _decode(file.read_bytes(), None, file)
+        with file.open("rb") as opened:
+            text = opened.read().decode("latin-1") if as_bytes else _read_characters(opened, None, file)
         texts.append(text if text.endswith("\n") or not text else text + "\n")
         length += len(texts[-1])
     text = "".join(texts)[:limit]
@@ -263,34 +265,47 @@ def _missing(path, corpora):
 
 def _read(file, name, origin, limit, as_bytes, licence, is_standin=False):
     """Return the `Corpus` in a binary file, reading no more of it than `limit` needs."""
-    needed = -1 if limit is None else limit if as_bytes else 4 * limit + 3  # UTF-8, and a byte order mark
-    data = file.read(needed)
-    text = data.decode("latin-1") if as_bytes else _decode(data, limit, origin)
+    if as_bytes:
+        text = file.read(-1 if limit is None else limit).decode("latin-1")
+    else:
+        text = _read_characters(file, limit, origin)
     if not text:
         raise ValueError(f"{origin} is empty: 0 characters. Give a file with at least one.")
-    del data  # of a large file there should not be a third copy
     return Corpus(name, text, _sha256(text, as_bytes), origin, licence, is_standin, as_bytes)
 
 
 def _sha256(text, as_bytes):
     """Hash a text's bytes, a piece at a time."""
     found = hashlib.sha256()
-    for start in range(0, len(text), HASHED):
-        found.update(text[start : start + HASHED].encode("latin-1" if as_bytes else "utf-8"))
+    for start in range(0, len(text), PIECE):
+        found.update(text[start : start + PIECE].encode("latin-1" if as_bytes else "utf-8"))
     return found.hexdigest()
 
 
-def _decode(data, limit, origin):
-    try:
-        text = _plain(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        text = _plain(data[: error.start].decode("utf-8"))
-        if limit is None or len(text) < limit:  # else the limit merely cut a character in two
-            raise ValueError(
-                f"{origin} is not UTF-8: the byte at offset {error.start:,} is 0x{data[error.start]:02x}. "
-                "Save it as UTF-8, or pass as_bytes=True (--as-bytes) to read every byte as one character."
-            ) from None
-    return text[:limit]
+def _read_characters(file, limit, origin):
+    """Decode a file's UTF-8 a piece at a time, and no further than `limit` needs."""
+    decoder, pieces, length, start = codecs.getincrementaldecoder("utf-8")(), [], 0, 0
+    while limit is None or length <= limit + len(pieces):  # a CRLF may be cut in two at every piece's end
+        data = file.read(PIECE)
+        try:
+            pieces.append(decoder.decode(data, final=not data))
+        except UnicodeDecodeError as error:
+            pieces.append(error.object[: error.start].decode("utf-8"))
+            if limit is None or len(_plain("".join(pieces))) < limit:
+                raise ValueError(_not_utf8(origin, start + error.start, error.object[error.start])) from None
+            break
+        if not data:
+            break
+        length += len(pieces[-1]) - pieces[-1].count("\r\n")
+        start = file.tell() - len(decoder.getstate()[0])
+    return _plain("".join(pieces))[:limit]
+
+
+def _not_utf8(origin, offset, byte):
+    return (
+        f"{origin} is not UTF-8: the byte at offset {offset:,} is 0x{byte:02x}. "
+        "Save it as UTF-8, or pass as_bytes=True (--as-bytes) to read every byte as one character."
+    )
 
 
 def _plain(text):

@@ -25,6 +25,7 @@ MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in rea
 MANY_CHARACTERS = 256  # distinct ones, above which rare ones are left out
 RARE_SHARE = 0.001  # of a text that may go under the mark
 VALIDATION_COST = 0.35  # of a character validated, against one trained on
+LOOKED_AT = 1_000_000  # characters in which a list is recognised
 LIST = {"lines": 50, "longest": 60, "mean": 25, "unlike": 0.05, "distinct": 0.3}  # limits of what is taken for a list
 
 
@@ -116,7 +117,7 @@ def resize(settings, characters, distinct, seconds, speed, given=()):
 
 def looks_like_list(text):
     """Whether a text is a list of short items, one a line, rather than something to read from beginning to end."""
-    lines = text.splitlines()
+    lines = text[:LOOKED_AT].splitlines()
     items = [line for line in lines if line.strip()]
     if len(items) < LIST["lines"] or max(map(len, items)) > LIST["longest"]:
         return False
