@@ -23,7 +23,7 @@ from charlm.transfer import extend, extended_vocabulary
 from charlm.vocabulary import Vocabulary
 
 MOST_VALIDATION = 500_000  # characters: more make the loss no surer, and every epoch longer
-MOST_READ = 100_000_000  # characters of a text, where no limit is given
+MOST_READ = 50_000_000  # characters of a text, where no limit is given: more than are trained on in half an hour
 WARM, TIMED = 3, 10  # batches that measure the speed
 
 
@@ -39,7 +39,7 @@ class Parts(NamedTuple):
 def read_text(source, pattern=None, as_bytes=None, limit=None):
     """Load a text by a corpus's name, a path, a URL, or a folder's path and a pattern of its files.
 
-    Returns and raises: as `load_corpus` and `load_folder`. Without a limit, at most 100 million characters are read.
+    Returns and raises: as `load_corpus` and `load_folder`. Without a limit, at most 50 million characters are read.
     """
     if pattern is not None or (source not in registry() and os.path.isdir(source)):
         return load_folder(source, pattern or "*.txt", limit or MOST_READ, bool(as_bytes))

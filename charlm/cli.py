@@ -127,6 +127,8 @@ def _begun(options, stack, out):
     source = {name: getattr(options, name) for name in ("pattern", "as_bytes", "limit")}
     corpus = anytext.read_text(options.text, **source)
     print(corpus, file=out)
+    if options.limit is None and len(corpus.text) == anytext.MOST_READ:
+        print(f"The text is longer: its first {anytext.MOST_READ:,} characters are read; --limit reads more.", file=out)
     given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
     known = None
     if options.init_from:

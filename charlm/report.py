@@ -17,7 +17,8 @@ SHOWN_LINES = 10
 COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
 COPIED = 80  # characters in one go, from which on a network recites
 NAMES_SAMPLED = 1000
-COUNTED = 5_000_000  # training characters that baselines count at most
+COUNTED = 5_000_000  # training characters, above which only the last `COUNTED_OF_LONG` are counted, for memory's sake
+COUNTED_OF_LONG = 1_500_000
 ROWS = 64  # of the validation text, read side by side
 WIDE = 0.25  # nats between training and validation, from which on regularising helps
 LITTLE = 300_000  # characters to train on, below which counting is hard to beat
@@ -48,7 +49,8 @@ def report(run, parts, settings):
         if parts.end is None
         else evaluate_lines(model, parts.validation, parts.end)
     )
-    steps = ladder(parts.train[-COUNTED:], parts.validation, len(parts.vocabulary), models={"this network": score.nats})
+    counted = parts.train if len(parts.train) <= COUNTED else parts.train[-COUNTED_OF_LONG:]
+    steps = ladder(counted, parts.validation, len(parts.vocabulary), models={"this network": score.nats})
     found = {
         "nats": score.nats,
         "bpc": score.bpc,

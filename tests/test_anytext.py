@@ -1,6 +1,7 @@
 """A text is cut before anything is learned from it, fed as it should be, and given a network that fits its time."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -89,3 +90,14 @@ def test_a_run_that_does_not_know_its_text_says_so(tmp_path, small_model, vocabu
     run = charlm.Run.create(tmp_path / "run", charlm.compile_model(small_model()), vocabulary)
     with pytest.raises(ValueError, match="does not say where its text is"):
         continue_run(run)
+
+
+@pytest.mark.parametrize("text", ["word " * 1_000_000, "a long line. " * 80_000 + "\n" + "short\n" * 100])
+def test_a_million_character_line_takes_bounded_memory(text):
+    tracemalloc.start()
+    settings = suggest(text, 1, SPEED)
+    parts = prepare(text, settings.feed, settings.validation, settings.min_count)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert settings.feed == "streams" and len(parts.train) + len(parts.validation) == len(text)
+    assert peak < 3 * len(text) + 10_000_000  # and a table of all of Unicode
