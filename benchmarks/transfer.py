@@ -13,8 +13,8 @@ from charlm.training import CarriedState, Run
 from charlm.transfer import extend
 
 TEXT = "paul_graham"
-SOURCES = ("shakespeare", "wikipedia", "war_and_peace")
-BATCH_SIZE, SEQUENCE_LENGTH, DROPOUT, RATE, DECAY, EPOCHS = 8, 64, 0.4, 2e-3, 0.05, 12
+SOURCES = ("shakespeare",)
+BATCH_SIZE, SEQUENCE_LENGTH, DROPOUT, RATE, DECAY, EPOCHS = 8, 64, 0.4, 2e-3, 0.05, 8
 LOOKS = 4  # an epoch
 
 
