@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
+# A notebook's kernel works in another folder. No comment behind the value: its blank would be part of it.
 ifdef CHARLM_DATA
-override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)") # a notebook's kernel works in another folder
+override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)")
 export CHARLM_DATA
 endif
 

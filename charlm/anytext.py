@@ -179,6 +179,18 @@ def seconds_spent(run):
     return sum(row["seconds"] for row in run.history())
 
 
+def source_of(run):
+    """Return what a run notes of its text, to go on with it.
+
+    Raises:
+        ValueError: it was not made by `begin` with a source, as reference models were not.
+    """
+    data = run.settings["data"] or {}
+    if "source" not in data:
+        raise ValueError(f"{run.path} does not say where its text is: go on with it in Python, with charlm.resume.")
+    return data
+
+
 def continue_run(run):
     """Find all that is needed to go on with a run, at its last checkpoint or snapshot, or at its very beginning.
 
@@ -189,9 +201,7 @@ def continue_run(run):
         ValueError: the text is not the one that the run was begun with, or the run was not made by `begin`.
         FileNotFoundError: the text is gone.
     """
-    data = run.settings["data"] or {}
-    if "source" not in data:
-        raise ValueError(f"{run.path} does not say where its text is: go on with it in Python, with charlm.resume.")
+    data = source_of(run)
     corpus = read_text(data["source"], data["pattern"], data["as_bytes"], data["limit"])
     if corpus.sha256 != run.settings["corpus"]["sha256"]:
         raise ValueError(f"{data['source']} has changed since the run was begun. Begin another run, or bring it back.")

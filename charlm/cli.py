@@ -179,6 +179,7 @@ def _resumed(options, stack, out):
             f"{', '.join(fixed)} cannot change in a run. Only --minutes and --epochs can; or begin another."
         )
     run = Run.load(options.resume)
+    anytext.source_of(run)  # before anything is written: it may be a reference model
     stack.enter_context(locked(run.path))
     if options.epochs is not None:
         run.note(epochs=options.epochs, minutes=options.minutes)

@@ -415,6 +415,13 @@ def test_a_run_in_use_is_left_alone(run, folder):
         pass
 
 
+def test_a_reference_model_is_not_written_to(run):
+    folder = charlm.Run.load("shakespeare").path
+    before = sorted(folder.rglob("*"))
+    assert run("train", "--resume", "shakespeare", "--epochs", 9)[0] == 2
+    assert sorted(folder.rglob("*")) == before
+
+
 def test_a_lost_network_is_a_failure(run):
     code, _, errors = run("train", "cats.txt", "--epochs", 1, *SMALL, "--learning-rate", 1e30, "--out", "lost")
     assert code == 1 and "--learning-rate" in errors

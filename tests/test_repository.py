@@ -146,6 +146,19 @@ def test_requirements_name_every_dependency_of_the_module():
     assert needed <= set((ROOT / "requirements.txt").read_text().splitlines())
 
 
+def test_make_hands_on_the_folder_of_texts_as_it_is(tmp_path):
+    show = 'show: ; @echo "[$(CHARLM_DATA)]"'
+    made = subprocess.run(
+        ["make", "--eval", show, "show"],
+        cwd=ROOT,
+        env={**os.environ, "CHARLM_DATA": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert made.stdout == f"[{tmp_path.resolve()}]\n"
+
+
 def test_every_public_name_has_a_docstring():
     assert [name for name in charlm.__all__ if not (getattr(charlm, name).__doc__ or "").strip()] == []
 
