@@ -16,8 +16,8 @@ from charlm import pipelines
 from charlm.corpora import load_corpus, load_folder, registry, unique_lines
 from charlm.models import build_model, compile_model
 from charlm.pace import Clock, Patience, Timer
-from charlm.snapshots import Snapshots, find_snapshot, fit_on, take_up
 from charlm.settings import Settings, resize, seconds_per_character
+from charlm.snapshots import Snapshots, find_snapshot, fit_on, take_up
 from charlm.training import Run
 from charlm.transfer import extend, extended_vocabulary
 from charlm.vocabulary import Vocabulary
@@ -101,8 +101,8 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, noted=None):
         path: as in `Run.create`.
         corpus, settings, parts: from `read_text`, `suggest` and `prepare`.
         seed: of the first weights, and of what is random in training.
-        init_from: a run, or a reference model's name, whose weights the network begins with; `parts` are encoded with
-            the vocabulary that `extend` makes.
+        init_from: a run, or a reference model's name, whose weights the network begins with; `parts` are then
+            from `prepare(..., known=...)`.
         noted: what else `run.json` should tell of the text: a dictionary.
 
     Returns:

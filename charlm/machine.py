@@ -56,7 +56,7 @@ def products_per_second(precision="float32"):
     """Measure how many multiplications and additions a second this machine does in products like a network's.
 
     Returns:
-        A float: those of an hundred products of 64 rows by a matrix of 512 x 1536, after as many to warm up.
+        A float: those of a hundred products of 64 rows by a matrix of 512 x 1536, after as many to warm up.
     """
     dtype = {"float32": tf.float32, "bfloat16": tf.bfloat16, "float16": tf.float16}[precision]
     rows, matrix = tf.ones((64, 512), dtype), tf.ones((512, 1536), dtype)

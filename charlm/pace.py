@@ -7,11 +7,11 @@ import time
 import keras
 
 from charlm.models import FINAL_RATE
+from charlm.settings import VALIDATION_COST
 
 WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
 WARM_SHARE = 0.05  # of the time, by which it has risen in any case
 NOT_WORTH = 0.02  # of the time, which is too little to begin an epoch with
-VALIDATED = 0.35  # what a batch costs to validate, against one trained on
 SECONDS_BETWEEN_LINES = 1.0
 
 
@@ -74,7 +74,7 @@ class Clock(keras.callbacks.Callback):
         """How long the validation at the end will take."""
         if self._validation is not None:
             return self._validation
-        return self.held_out * VALIDATED * self._timed / max(self._batches_timed, 1)
+        return self.held_out * VALIDATION_COST * self._timed / max(self._batches_timed, 1)
 
 
 class Patience(keras.callbacks.Callback):

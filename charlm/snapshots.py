@@ -122,12 +122,11 @@ def find_snapshot(run):
     return max((s for s in found if s.epoch >= finished), key=lambda s: (s.epoch, s.batch), default=None)
 
 
-def take_up(run, decay_steps=None):
+def take_up(run):
     """Take up a run where it stopped, in mid epoch if a snapshot is there.
 
     Args:
         run: a `Run`.
-        decay_steps: as in `resume`.
 
     Returns:
         `(model, epoch, snapshot)`: the compiled model, how many epochs are finished, and the `Snapshot` or None,
@@ -139,8 +138,8 @@ def take_up(run, decay_steps=None):
     """
     snapshot = find_snapshot(run)
     if snapshot is None:
-        return *resume(run, decay_steps), None
-    return trained_model(run, snapshot.path, decay_steps), snapshot.epoch, snapshot
+        return *resume(run), None
+    return trained_model(run, snapshot.path), snapshot.epoch, snapshot
 
 
 def fit_on(model, batches, snapshot, epochs, initial_epoch=0, **arguments):

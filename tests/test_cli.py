@@ -155,12 +155,10 @@ def test_a_finished_run_goes_on_for_more_epochs(run, folder):
     assert [row["epoch"] for row in charlm.Run.load(folder / "longer").history()] == [1, 2, 3]
 
 
-def test_minutes_are_kept(run, folder):
-    began = time.monotonic()
+def test_minutes_choose_the_settings(run, folder):
     code, shown, _ = run("train", "cats.txt", "--minutes", 0.2, "--out", "quick")
     assert code == 0 and "epochs fit into 0.2 minutes" in shown
     assert charlm.Run.load("quick").history()
-    assert time.monotonic() - began < 120  # far above 12 s, for a busy machine; benchmarks have the real bar
 
 
 def test_a_folder_of_files_is_one_text(run, folder):
