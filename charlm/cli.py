@@ -124,50 +124,49 @@ class _Job(NamedTuple):
 
 def _begun(options, stack, out):
     """Read the text, choose settings, and make the run."""
+    corpus, noted = _text(options, out)
+    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
+    known = Run.load(options.init_from) if options.init_from else None
+    if known:
+        given |= _same_network(known, given)
+    minutes = options.minutes or (None if "epochs" in given else MINUTES)
+    settings = suggest(corpus.text, minutes, **given)
+    print(settings, file=out)
+    cut = settings.feed, settings.validation, settings.min_count, options.seed
+    parts = anytext.prepare(corpus.text, *cut, known=known and known.vocabulary)
+    if minutes:
+        settings = _fitted(settings, parts, minutes, given, out)
+    path = options.out or Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text")
+    init_from = options.init_from and _place(options.init_from, Path(options.init_from).exists())
+    run, model = anytext.begin(Path(path), corpus, settings, parts, options.seed, init_from, noted)
+    stack.enter_context(locked(run.path))
+    print(f"Run folder: {run.path.as_posix()}", file=out, flush=True)
+    return _Job(run, model, parts, settings, _seconds_left(minutes, parts) if minutes else None)
+
+
+def _text(options, out):
+    """Read the text; returns it, and what a run notes of where it came from."""
     source = {name: getattr(options, name) for name in ("pattern", "as_bytes", "limit")}
     corpus = anytext.read_text(options.text, **source)
     print(corpus, file=out)
     if options.limit is None and len(corpus.text) == anytext.MOST_READ:
         print(f"The text is longer: its first {anytext.MOST_READ:,} characters are read; --limit reads more.", file=out)
-    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
-    known = None
-    if options.init_from:
-        known = Run.load(options.init_from)
-        given |= _same_network(known, given)
-        options.init_from = known.path.absolute().as_posix() if Path(options.init_from).exists() else options.init_from
-    minutes = options.minutes or (None if "epochs" in given else MINUTES)
-    settings = suggest(corpus.text, minutes, **given)
-    print(settings, file=out)
-    parts = anytext.prepare(
-        corpus.text,
-        settings.feed,
-        settings.validation,
-        settings.min_count,
-        options.seed,
-        known=known and known.vocabulary,
-    )
-    seconds = None
-    if minutes:
-        seconds = _seconds_left(minutes, parts)
-        fitted = anytext.fit_width(settings, parts, seconds, given)
-        if fitted is not settings:
-            settings = fitted
-            print(
-                "By the speed of this network, measured:",
-                *(f"- {reason}" for reason in settings.reasons),
-                sep="\n",
-                file=out,
-            )
-        seconds = _seconds_left(minutes, parts)
-    place = options.text if options.text == corpus.name or "://" in options.text else os.path.abspath(options.text)
-    path = (
-        Path(options.out) if options.out else Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text")
-    )
-    noted = {"source": place, **source}
-    run, model = anytext.begin(path, corpus, settings, parts, options.seed, options.init_from, noted)
-    stack.enter_context(locked(run.path))
-    print(f"Run folder: {run.path.as_posix()}", file=out, flush=True)
-    return _Job(run, model, parts, settings, seconds)
+    is_path = options.pattern is not None or not (options.text in registry() or "://" in options.text)
+    return corpus, {"source": _place(options.text, is_path), **source}
+
+
+def _place(name, is_path):
+    """Where a run finds a file again, whatever folder it is resumed in."""
+    return Path(name).expanduser().absolute().as_posix() if is_path else name
+
+
+def _fitted(settings, parts, minutes, given, out):
+    """Settings whose width suits the speed that was measured."""
+    fitted = anytext.fit_width(settings, parts, _seconds_left(minutes, parts), given)
+    if fitted is not settings:
+        print("By the speed of this network, measured:", file=out)
+        print(*(f"- {reason}" for reason in fitted.reasons), sep="\n", file=out)
+    return fitted
 
 
 def _resumed(options, stack, out):

@@ -83,7 +83,7 @@ def advise(history, found, settings, characters):
 
     Args:
         history: from `Run.history`, at least one epoch.
-        found: "nats", "counting" and "longest_copied", as `report` finds them.
+        found: "nats", "counting", "longest_copied" and "held_out_copied", as `report` finds them.
         settings: the run's `Settings`.
         characters: it was trained on.
     """
@@ -91,7 +91,7 @@ def advise(history, found, settings, characters):
     best, finished = losses.index(min(losses)), len(losses)
     behind = found["nats"] - found["counting"]["nats"]
     short = f"{found['counting']['name']} counting is {behind:.3f} nats better: " if behind > 0 else ""
-    if found.get("longest_copied", 0) > COPIED:
+    if found.get("longest_copied", 0) > max(COPIED, found.get("held_out_copied", 0)):
         return f"It recites, {found['longest_copied']} characters in one go: more text, fewer units or more dropout (now {settings.dropout:g})."
     if finished - best > 1:
         return (
@@ -119,6 +119,11 @@ def show(found):
             f"Does it recite? The longest run it copied, in {COPY_SAMPLED:,} characters at temperature 1: "
             f"{found['longest_copied']} characters."
         )
+        if "held_out_copied" in found:
+            lines.append(
+                f"The held-out part, which nobody copied, shares {found['held_out_copied']} in one go with the training "
+                "part: such phrases are this text's own."
+            )
     else:
         lines.append(
             f"Does it recite? Of {NAMES_SAMPLED:,} lines at temperature 1, {found['new']:.1%} are new and "
@@ -133,7 +138,11 @@ def _novelty(generator, parts):
     known = parts.vocabulary.decode(parts.train[-COUNTED:])
     if parts.end is None:
         copied = longest_copied(_write(generator, COPY_SAMPLED, 1.0, rows=8), known)
-        return {"longest_copied": copied.length, "copied": copied.text}
+        facts = {"longest_copied": copied.length, "copied": copied.text}
+        if copied.length > COPIED:  # is it the network's doing, or are formulas the manner of this text?
+            held_out = parts.vocabulary.decode(parts.validation[:COPY_SAMPLED])
+            facts["held_out_copied"] = longest_copied(held_out, known).length
+        return facts
     items = [line.strip("\n") for line in _lines(generator, NAMES_SAMPLED, 1.0)]
     shares = names_novelty(items, known.split("\n"), parts.vocabulary.decode(parts.validation).split("\n"))
     return {"new": shares.new, "distinct": shares.distinct}

@@ -155,6 +155,16 @@ def test_a_finished_run_goes_on_for_more_epochs(run, folder):
     assert [row["epoch"] for row in charlm.Run.load(folder / "longer").history()] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("name", ["recipes", "~/cats.txt"])
+def test_a_run_is_resumed_from_any_folder(run, folder, monkeypatch, tmp_path, name):
+    monkeypatch.setenv("HOME", str(folder))
+    (folder / "recipes").write_text(TEXT)
+    assert run("train", name, "--epochs", 1, *SMALL, "--out", tmp_path / "run")[0] == 0
+    monkeypatch.chdir(tmp_path)
+    code, shown, errors = run("train", "--resume", "run", "--epochs", 2)
+    assert code == 0 and "going on after epoch 1 of 2" in shown, errors
+
+
 def test_minutes_choose_the_settings(run, folder):
     code, shown, _ = run("train", "cats.txt", "--minutes", 0.2, "--out", "quick")
     assert code == 0 and "epochs fit into 0.2 minutes" in shown

@@ -24,6 +24,8 @@ def found(nats=1.5, counting=1.6, **more):
         (curve((2, 2), (1.5, 1.6), (1.2, 1.7), (1, 1.8)), {}, 1_000_000, "after epoch 2 it began to learn by heart"),
         (curve((2, 2), (1.2, 1.6)), {}, 1_000_000, "regularise"),
         (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120}, 1_000_000, "recites, 120 characters"),
+        (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120, "held_out_copied": 90}, 1_000_000, "recites"),
+        (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120, "held_out_copied": 200}, 1_000_000, "train longer"),
         (curve(*[(1.6, 1.7 - i / 100) for i in range(20)]), {"counting": 1.4}, 100_000, "counting's home"),
         (curve(*[(1.6, 1.7 - i / 100) for i in range(20)]), {}, 5_000_000, "more units"),
     ],
@@ -43,6 +45,7 @@ def test_a_report_is_shown_for_a_person():
     shown = show(facts)
     assert "uniform over 40" in shown and "9 characters" in shown and "--- temperature 0.5 ---\nabc" in shown
     assert shown.endswith("Advice: More text.")
+    assert "nobody copied" not in shown and "shares 70 in one go" in show({**facts, "held_out_copied": 70})
     listed = show({**{k: v for k, v in facts.items() if k != "longest_copied"}, "new": 0.9, "distinct": 1.0})
     assert "90.0% are new" in listed
 
