@@ -14,6 +14,7 @@ import numpy as np
 
 from charlm import pipelines
 from charlm.corpora import load_corpus, load_folder, registry, unique_lines
+from charlm.machine import release_memory
 from charlm.models import build_model, compile_model
 from charlm.pace import Clock, Patience, Timer
 from charlm.settings import Settings, resize, seconds_per_character
@@ -143,10 +144,13 @@ def fit_width(settings, parts, seconds, given=(), speed=None):
 
 def measure_speed(settings, parts):
     """Measure how many characters a second a network trains on, with a few batches that teach nothing that is kept."""
+    release_memory()  # that reading the text leaves
     train, _ = batches(parts, settings)
     model = _first_model(settings, parts, 0, None)
     timer = Timer(WARM)
     model.fit(train.repeat().take(WARM + TIMED), shuffle=False, verbose=0, callbacks=[timer])
+    del model
+    release_memory()  # before the network that is kept is built
     return len(parts.train) / len(train) * TIMED / timer.seconds
 
 

@@ -105,7 +105,7 @@ class _InterpolatedNgram:
         Raises:
             ValueError: as `NgramCounts`.
         """
-        self.ngrams, self._weights_of = _shared_ngrams(ids, vocab_size, self.order), {}
+        self.ngrams, self._kept = _shared_ngrams(ids, vocab_size, self.order), {}
         return self
 
     def score(self, ids):
@@ -163,7 +163,7 @@ class _InterpolatedNgram:
         text = np.append(_checked_ids(context, self.ngrams.vocab_size, "context", minimum=0), 0)
         text = text[-self.order :]  # the character to predict stands last
         for k, contexts, _ in self.ngrams.levels(text, self.order):
-            own, rest = self._weights(k, highest=k == self.order)
+            own, rest = self._kept.get(k) or self._kept.setdefault(k, self._weights(k, highest=k == self.order))
             grams = self.ngrams.find(k, contexts[-1], characters)
             probability = own[grams] + rest[contexts[-1]] * probability
         return probability
@@ -174,12 +174,13 @@ class _InterpolatedNgram:
         return ~np.isin(ids, self.ngrams.keys[1])
 
     def _weights(self, k, highest):
-        """`own` of every k-gram and `rest` of every context; at -1, the values for what was not seen."""
-        if (k, highest) not in self._weights_of:
-            contexts = self.ngrams.keys[k] // self.ngrams.vocab_size
-            own, rest = self._estimate(k, highest, contexts, len(self.ngrams.keys[k - 1]))
-            self._weights_of[k, highest] = np.append(own, 0.0), np.append(rest, 1.0)
-        return self._weights_of[k, highest]
+        """`own` of every k-gram and `rest` of every context; at -1, the values for what was not seen.
+
+        Those of all orders together take more memory than the counts: a whole text is scored order by order.
+        """
+        contexts = self.ngrams.keys[k] // self.ngrams.vocab_size
+        own, rest = self._estimate(k, highest, contexts, len(self.ngrams.keys[k - 1]))
+        return np.append(own, 0.0), np.append(rest, 1.0)
 
 
 class KneserNey(_InterpolatedNgram):

@@ -7,6 +7,7 @@ import math
 from charlm.baselines import ladder
 from charlm.files import write_text
 from charlm.generation import Generator
+from charlm.machine import release_memory
 from charlm.metrics import evaluate, evaluate_lines
 from charlm.novelty import longest_copied, names_novelty
 from charlm.settings import longest_training
@@ -41,6 +42,7 @@ def report(run, parts, settings):
     Returns:
         A dictionary that JSON can hold; `show` writes it for a person.
     """
+    release_memory()  # that training leaves
     model = run.model()
     generator = Generator(model, run.vocabulary)
     as_bytes = (run.settings["data"] or {}).get("as_bytes")
@@ -58,7 +60,7 @@ def report(run, parts, settings):
         "epoch": min(run.checkpoints(), key=lambda checkpoint: checkpoint.val_loss).epoch,
         "counting": {"name": steps.best_counting.name, "nats": steps.best_counting.nats},
         "ladder": str(steps),
-        **_novelty(generator, parts),
+        **_novelty(generator, parts, counted),
         "samples": {
             str(temperature): _readable(_sample(generator, parts, temperature), as_bytes)
             for temperature in TEMPERATURES
@@ -134,8 +136,8 @@ def show(found):
     return "\n".join([*lines, "", f"Advice: {found['advice'][0].upper()}{found['advice'][1:]}"])
 
 
-def _novelty(generator, parts):
-    known = parts.vocabulary.decode(parts.train[-COUNTED:])
+def _novelty(generator, parts, train):
+    known = parts.vocabulary.decode(train)
     if parts.end is None:
         copied = longest_copied(_write(generator, COPY_SAMPLED, 1.0, rows=8), known)
         facts = {"longest_copied": copied.length, "copied": copied.text}
