@@ -4,9 +4,8 @@
 `continue_run` takes one up again. `charlm.settings` chooses the settings; `charlm.report` weighs the result.
 """
 
-import dataclasses
 import math
-import os
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -17,7 +16,7 @@ from charlm.corpora import load_corpus, load_folder, registry, unique_lines
 from charlm.machine import release_memory
 from charlm.models import build_model, compile_model
 from charlm.pace import Clock, Patience, Timer
-from charlm.settings import Settings, resize, seconds_per_character
+from charlm.settings import NAMES, Settings, resize, seconds_per_character
 from charlm.snapshots import Snapshots, find_snapshot, fit_on, take_up
 from charlm.training import Run
 from charlm.transfer import extend, extended_vocabulary
@@ -37,12 +36,19 @@ class Parts(NamedTuple):
     end: int | None  # id of the line break, where lines are read one by one
 
 
+def origin(source, pattern=None, as_bytes=None, limit=None):
+    """What a run notes of where its text came from, so that it is found again from any folder; as for `read_text`."""
+    is_path = pattern is not None or not (source in registry() or "://" in source)
+    place = Path(source).expanduser().absolute().as_posix() if is_path else source
+    return {"source": place, "pattern": pattern, "as_bytes": as_bytes, "limit": limit}
+
+
 def read_text(source, pattern=None, as_bytes=None, limit=None):
     """Load a text by a corpus's name, a path, a URL, or a folder's path and a pattern of its files.
 
     Returns and raises: as `load_corpus` and `load_folder`. Without a limit, at most 50 million characters are read.
     """
-    if pattern is not None or (source not in registry() and os.path.isdir(source)):
+    if pattern is not None or (source not in registry() and Path(source).expanduser().is_dir()):
         return load_folder(source, pattern or "*.txt", limit or MOST_READ, bool(as_bytes))
     return load_corpus(source, limit or (None if source in registry() else MOST_READ), as_bytes)
 
@@ -95,7 +101,7 @@ def batches(parts, settings, seed=0):
     return tuple(pipelines.streams(ids, *sizes) for ids in (parts.train, parts.validation))
 
 
-def begin(path, corpus, settings, parts, seed=0, init_from=None, noted=None):
+def begin(path, corpus, settings, parts, seed=0, init_from=None, text=None):
     """Make the folder of a run, with its network's first weights.
 
     Args:
@@ -104,41 +110,33 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, noted=None):
         seed: of the first weights, and of what is random in training.
         init_from: a run, or a reference model's name, whose weights the network begins with; `parts` are then
             from `prepare(..., known=...)`.
-        noted: what else `run.json` should tell of the text: a dictionary.
+        text: from `origin`: where the text is, so that `continue_run` finds it.
 
     Returns:
         `(run, model)`.
     """
-    data = {"feed": settings.feed, "validation": settings.validation, "sequence_length": settings.sequence_length}
-    data |= {"batch_size": settings.batch_size, "min_count": settings.min_count, "epochs": settings.epochs}
-    data |= {
-        "learning_rate": settings.learning_rate,
-        "patience": settings.patience,
-        "minutes": settings.minutes,
-        "seed": seed,
-        **(noted or {}),
-    }
-    data["init_from"] = init_from and str(init_from)
+    names = ("feed", "validation", "sequence_length", "batch_size", "min_count", "epochs", "learning_rate", "patience")
+    data = {name: getattr(settings, name) for name in (*names, "minutes")}
+    data |= {"seed": seed, **(text or {}), "init_from": init_from and str(init_from), "ended": False}
     model = _first_model(settings, parts, seed, init_from)
     return Run.create(path, model, parts.vocabulary, corpus, data), model
 
 
-def fit_width(settings, parts, seconds, given=(), speed=None):
+def fit_width(settings, parts, seconds, speed=None):
     """Choose the network's width anew if it is too slow for its time, by its own speed rather than an estimate.
 
     Args:
         settings, parts: from `suggest` and `prepare`.
         seconds: that training may take.
-        given: names of the settings that must stay as they are.
         speed: characters per second in training; None measures it.
 
     Returns:
-        `Settings`: the same ones where the width is right.
+        `Settings`: the same ones where the width is right, or was given.
     """
     shape = settings.units, settings.layers, len(parts.vocabulary)
     needed = seconds_per_character(*shape, 1, settings.cell)  # products
     products = (speed or measure_speed(settings, parts)) * needed  # per second, as this network does them
-    resized = resize(settings, len(parts.train), len(parts.vocabulary), seconds, products, given)
+    resized = resize(settings, len(parts.train), len(parts.vocabulary), seconds, products)
     return resized if resized.units < settings.units else settings
 
 
@@ -168,26 +166,33 @@ def train(run, model, parts, settings, seconds=None, spent=0.0, epoch=0, snapsho
         signals: `Signals` that may ask to stop.
         meter: `Meter`, a callback that shows progress, or None.
     """
+    run.note(training_seconds=seconds and round(seconds + spent, 1), ended=False)
     data, held_out = batches(parts, settings, run.settings["data"]["seed"])
-    clock = Clock(
-        settings.learning_rate, settings.epochs * len(data), (seconds or math.inf) + spent, spent, len(held_out)
-    )
+    in_all = (seconds or math.inf) + spent
+    clock = Clock(settings.learning_rate, settings.epochs * len(data), in_all, spent, len(held_out))
     callbacks = [*run.callbacks(verbose=False), clock, Snapshots(run, signals, snapshot)]
     callbacks += [Patience(run, settings.patience), *([meter] if meter else [])]
     arguments = {"validation_data": held_out, "callbacks": callbacks, "shuffle": False, "verbose": 0}
     fit_on(model, data, snapshot, settings.epochs, epoch, **arguments)
+    if not is_lost(model):
+        run.note(ended=True)
 
 
-def seconds_spent(run):
-    """How many seconds a run's finished epochs took."""
-    return sum(row["seconds"] for row in run.history())
+def is_lost(model):
+    """Whether a loss that was no number has spoilt the weights."""
+    return not all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def seconds_spent(run, snapshot=None):
+    """How many seconds a run's finished epochs took, and the batches after them that a `Snapshot` has."""
+    return sum(row["seconds"] for row in run.history()) + (snapshot.seconds if snapshot else 0.0)
 
 
 def source_of(run):
     """Return what a run notes of its text, to go on with it.
 
     Raises:
-        ValueError: it was not made by `begin` with a source, as reference models were not.
+        ValueError: `begin` was not told where the text is, as in reference models.
     """
     data = run.settings["data"] or {}
     if "source" not in data:
@@ -233,5 +238,4 @@ def _settings_of(run):
     """Read the settings from a run that `begin` made."""
     model, training, data = run.settings["model"], run.settings["training"], run.settings["data"]
     known = {**training, **data, **{name: value for name, value in model.items() if name != "batch_size"}}
-    names = [field.name for field in dataclasses.fields(Settings) if field.name != "reasons"]
-    return Settings(**{name: known[name] for name in names})
+    return Settings(**{name: known[name] for name in NAMES})

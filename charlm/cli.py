@@ -6,6 +6,7 @@ A script can trust its exit codes: 0, done; 2, bad input, with one line that say
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -16,23 +17,28 @@ from pathlib import Path
 from typing import NamedTuple
 
 import keras
+import tensorflow as tf
 
 import charlm
 from charlm import anytext
 from charlm._quiet import STARTED
 from charlm.corpora import list_corpora, registry
 from charlm.files import locked
+from charlm.generation import START, opening
 from charlm.metrics import evaluate, evaluate_lines
 from charlm.pace import Meter, Patience
 from charlm.report import read_report, report, report_seconds, show
 from charlm.snapshots import Signals, Snapshot, Stopped
-from charlm.terminal import as_bytes, description, plain, reader, side_by_side, ways_on, written
-from charlm.settings import MINUTES, Settings, suggest
-from charlm.training import Run
+from charlm.settings import MINUTES, Settings, longest_training, suggest
+from charlm.terminal import as_bytes, description, plain, quote, reader, side_by_side, ways_on, written
+from charlm.training import REFERENCES, Run
 
 BAD_INPUT = 2
 FAILED = 1
-LITTLE_TIME = 15.0  # seconds of a run's minutes that are not worth going on for
+UNREAD = 141  # training was given up because nobody reads what it prints, as SIGPIPE does
+LITTLE_TIME = 1.0  # seconds that a training gets at least, to end as it should
+MOST = 2**53
+FIXED = ("init_from", "pattern", "as_bytes", "limit", "out", "seed")
 
 EXAMPLES = {
     "corpora": ("charlm corpora", "charlm corpora --json", "CHARLM_OFFLINE=1 charlm corpora"),
@@ -61,8 +67,13 @@ EXAMPLES = {
 
 
 def main(arguments=None):
-    """Run the command; returns its exit code."""
-    options = _parser().parse_args(arguments)
+    """Run the command; returns its exit code.
+
+    Args:
+        arguments: list of strings; None for those of the process, whose minutes began when it was started.
+    """
+    began = STARTED if arguments is None else time.monotonic()
+    options = _parser().parse_args(arguments, argparse.Namespace(began=began))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character should not end a training
@@ -70,10 +81,10 @@ def main(arguments=None):
         return options.run(options) or 0
     except BrokenPipeError:  # who reads the output has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return UNREAD if options.run is _train else 0
     except KeyboardInterrupt:
         return _complain("stopped.", 130)
-    except MemoryError:
+    except (MemoryError, tf.errors.ResourceExhaustedError):
         return _complain("there is not enough memory for this. Give a --limit, or fewer --units.")
     except (ValueError, OSError) as error:
         return _complain(str(error))
@@ -101,10 +112,11 @@ def _train(options):
             with Signals() as signals:
                 _fit(job, signals, out)
         except Stopped as stopped:
-            print(f"\nStopped, and saved. Go on with:\n    charlm train --resume {job.run.path.as_posix()}", file=out)
+            print(f"\nStopped, and saved. Go on with:\n    charlm train --resume {quote(job.run.path)}", file=out)
             return 128 + stopped.number
-        if not job.run.checkpoints():
-            return _complain(f"{job.run.path}: the loss was no number. Lower --learning-rate.", FAILED)
+        if anytext.is_lost(job.model):
+            epoch = len(job.run.history()) + 1
+            return _complain(f"{job.run.path}: the loss was no number in epoch {epoch}. Lower --learning-rate.", FAILED)
         return _report(job, options, out)
 
 
@@ -124,7 +136,8 @@ class _Job(NamedTuple):
 
 def _begun(options, stack, out):
     """Read the text, choose settings, and make the run."""
-    corpus, noted = _text(options, out)
+    source = {name: getattr(options, name) for name in ("pattern", "as_bytes", "limit")}
+    corpus = _text(options, out, **source)
     given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
     known = Run.load(options.init_from) if options.init_from else None
     if known:
@@ -132,37 +145,33 @@ def _begun(options, stack, out):
     minutes = options.minutes or (None if "epochs" in given else MINUTES)
     settings = suggest(corpus.text, minutes, **given)
     print(settings, file=out)
-    cut = settings.feed, settings.validation, settings.min_count, options.seed
+    seed = options.seed or 0
+    cut = settings.feed, settings.validation, settings.min_count, seed
     parts = anytext.prepare(corpus.text, *cut, known=known and known.vocabulary)
     if minutes:
-        settings = _fitted(settings, parts, minutes, given, out)
+        settings = _fitted(settings, parts, _seconds_left(options, parts, minutes), out)
     path = options.out or Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text")
-    init_from = options.init_from and _place(options.init_from, Path(options.init_from).exists())
-    run, model = anytext.begin(Path(path), corpus, settings, parts, options.seed, init_from, noted)
+    weights = known and (known.path.name if known.path.parent == REFERENCES else known.path.absolute().as_posix())
+    place = anytext.origin(options.text, **source)
+    run, model = anytext.begin(Path(path), corpus, settings, parts, seed, weights, place)
     stack.enter_context(locked(run.path))
     print(f"Run folder: {run.path.as_posix()}", file=out, flush=True)
-    return _Job(run, model, parts, settings, _seconds_left(minutes, parts) if minutes else None)
+    return _Job(run, model, parts, settings, _seconds_left(options, parts, minutes) if minutes else None)
 
 
-def _text(options, out):
-    """Read the text; returns it, and what a run notes of where it came from."""
-    source = {name: getattr(options, name) for name in ("pattern", "as_bytes", "limit")}
-    corpus = anytext.read_text(options.text, **source)
-    print(corpus, file=out)
-    if options.limit is None and len(corpus.text) == anytext.MOST_READ:
-        print(f"The text is longer: its first {anytext.MOST_READ:,} characters are read; --limit reads more.", file=out)
-    is_path = options.pattern is not None or not (options.text in registry() or "://" in options.text)
-    return corpus, {"source": _place(options.text, is_path), **source}
+def _text(options, out, **source):
+    """Read the text, and say what it is."""
+    with contextlib.redirect_stdout(out):  # standard output may be for JSON alone
+        corpus = anytext.read_text(options.text, **source)
+        print(corpus)
+        if options.limit is None and len(corpus.text) == anytext.MOST_READ:
+            print(f"The text is longer: its first {anytext.MOST_READ:,} characters are read; --limit reads more.")
+    return corpus
 
 
-def _place(name, is_path):
-    """Where a run finds a file again, whatever folder it is resumed in."""
-    return Path(name).expanduser().absolute().as_posix() if is_path else name
-
-
-def _fitted(settings, parts, minutes, given, out):
+def _fitted(settings, parts, seconds, out):
     """Settings whose width suits the speed that was measured."""
-    fitted = anytext.fit_width(settings, parts, _seconds_left(minutes, parts), given)
+    fitted = anytext.fit_width(settings, parts, seconds)
     if fitted is not settings:
         print("By the speed of this network, measured:", file=out)
         print(*(f"- {reason}" for reason in fitted.reasons), sep="\n", file=out)
@@ -171,38 +180,37 @@ def _fitted(settings, parts, minutes, given, out):
 
 def _resumed(options, stack, out):
     """Open a run where it stopped."""
-    named = [name for name in (*SETTINGS, "init_from", "pattern", "as_bytes", "limit", "out") if name != "epochs"]
-    fixed = [f"--{name.replace('_', '-')}" for name in named if getattr(options, name) is not None]
-    if fixed:
-        raise ValueError(
-            f"{', '.join(fixed)} cannot change in a run. Only --minutes and --epochs can; or begin another."
-        )
+    named = [name for name in (*SETTINGS, *FIXED) if name != "epochs" and getattr(options, name) is not None]
+    if named:
+        fixed = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+        raise ValueError(f"{fixed} cannot change in a run. Only --minutes and --epochs can; or begin another.")
     run = Run.load(options.resume)
     anytext.source_of(run)  # before anything is written: it may be a reference model
     stack.enter_context(locked(run.path))
-    if options.epochs is not None:
-        run.note(epochs=options.epochs, minutes=options.minutes)
-    model, parts, settings, epoch, snapshot = anytext.continue_run(run)
-    spent = anytext.seconds_spent(run)
-    more = options.minutes or options.epochs
-    over = (
-        epoch > 0
-        and not more
-        and (
-            Patience(run, settings.patience).is_over()
-            or (settings.minutes and spent > 60 * settings.minutes - LITTLE_TIME)
-        )
-    )
-    seconds = None
-    if options.minutes:
-        seconds = _seconds_left(options.minutes, parts)
-        run.note(minutes=settings.minutes and settings.minutes + options.minutes)
-    elif settings.minutes:
-        seconds = max(60 * settings.minutes - spent, LITTLE_TIME)
+    with contextlib.redirect_stdout(out):
+        model, parts, settings, epoch, snapshot = anytext.continue_run(run)
+    spent = anytext.seconds_spent(run, snapshot)
+    if options.minutes or options.epochs:
+        settings, seconds = _longer(options, run, parts, settings, epoch), None
+        if options.minutes:
+            seconds = _seconds_left(options, parts, options.minutes)
+    else:
+        data = run.settings["data"]
+        in_all = data.get("training_seconds", settings.minutes and 60 * settings.minutes)
+        seconds = in_all and max(in_all - spent, LITTLE_TIME)
+    data = run.settings["data"]
+    finished = data.get("ended", False) or epoch >= settings.epochs or Patience(run, settings.patience).is_over()
     where = f", batch {snapshot.batch:,} of the next" if snapshot else ""
     print(f"{run.path.as_posix()}: going on after epoch {epoch} of {settings.epochs}{where}.", file=out, flush=True)
-    finished = bool(over) or epoch >= settings.epochs
     return _Job(run, model, parts, settings, seconds, spent if seconds else 0.0, epoch, snapshot, finished)
+
+
+def _longer(options, run, parts, settings, epoch):
+    """Note that a run is to become longer; returns its settings."""
+    epochs = options.epochs or max(settings.epochs, epoch + longest_training(len(parts.train)))
+    minutes = options.minutes and (settings.minutes or 0.0) + options.minutes
+    run.note(epochs=epochs, minutes=minutes, patience_from=epoch, ended=False)
+    return dataclasses.replace(settings, epochs=epochs, minutes=minutes)
 
 
 def _fit(job, signals, out):
@@ -218,16 +226,17 @@ def _fit(job, signals, out):
 def _report(job, options, out):
     found = report(job.run, job.parts, job.settings)
     print(f"\n{plain(show(found))}\n", file=out)
-    path = job.run.path.as_posix()
+    path = quote(job.run.path)
     print(f"charlm sample {path}     writes more; charlm info {path} shows all this again.", file=out)
     if options.json:
+        path = job.run.path.as_posix()
         return _print_json({"run": path, "settings": vars(job.settings), "history": job.run.history(), **found})
 
 
-def _seconds_left(minutes, parts):
+def _seconds_left(options, parts, minutes):
     """What is left for training of the minutes that the user gave, with the time the report will take put aside."""
     after = report_seconds(len(parts.train) + len(parts.validation))
-    return max(60 * minutes - (time.monotonic() - STARTED) - after, 5.0)
+    return max(60 * minutes - (time.monotonic() - options.began) - after, 5.0)
 
 
 def _same_network(run, given):
@@ -245,9 +254,10 @@ def _same_network(run, given):
 def _sample(options):
     run = Run.load(options.path)
     generator = run.generator()
-    show, prompt = reader(run), written(run, options.prompt)
+    show, prompt = reader(run), _prompt(run, options.prompt)
     data = run.settings["data"] or {}
-    sampling = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p", "unknown")}
+    names = ("temperature", "top_k", "top_p", "unknown", "replacement")
+    sampling = {name: getattr(options, name) for name in names}
     stop = [written(run, stop) for stop in options.stop] if options.stop else None
     listed = data.get("feed") == "lines"
     count = options.count or (20 if listed else 1)
@@ -267,18 +277,25 @@ def _sample(options):
 
 def _compare(options):
     run = Run.load(options.path)
-    found = run.generator().compare(
-        written(run, options.prompt), options.temperatures, options.length, options.seed, unknown=options.unknown
-    )
+    asked = _prompt(run, options.prompt), options.temperatures, options.length, options.seed
+    found = run.generator().compare(*asked, unknown=options.unknown, replacement=options.replacement)
     texts = [reader(run)(text, True) for text in found.texts]
     if options.json:
         return _print_json({f"{t:g}": text for t, text in zip(found.temperatures, texts, strict=True)})
     print(side_by_side([f"temperature {t:g}" for t in found.temperatures], [plain(text) for text in texts]))
 
 
+def _prompt(run, given):
+    """The prompt, in the run's characters; where there is none, one that every vocabulary has."""
+    if given or (run.settings["data"] or {}).get("feed") == "lines":
+        return written(run, given)
+    return "" if START in run.vocabulary else opening(run.vocabulary)
+
+
 def _score(options):
     run = Run.load(options.path)
-    corpus = anytext.read_text(options.text, options.pattern, as_bytes(run) or None, options.limit)
+    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+        corpus = anytext.read_text(options.text, options.pattern, as_bytes(run), options.limit)
     ids = run.vocabulary.encode(corpus.text, options.unknown, options.replacement)
     lines = (run.settings["data"] or {}).get("feed") == "lines"
     score = evaluate_lines(run, ids, int(run.vocabulary.encode("\n")[0])) if lines else evaluate(run, ids, rows=64)
@@ -305,7 +322,7 @@ def _info(options):
 
 
 def _print_json(value):
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2))
 
 
 def _parser():
@@ -375,7 +392,7 @@ def _add_train(verbs):
     )
     train.add_argument("--init-from", metavar="RUN", help="begin with the weights of a run, or of a reference model")
     train.add_argument("--minutes", type=_above_zero, help="that all of it may take (10, where --epochs is not given)")
-    train.add_argument("--seed", type=_whole, default=0, help="of all that is random (0)")
+    train.add_argument("--seed", type=_whole, help="of all that is random (0)")
     settings = train.add_argument_group(
         "settings", "what is not given is chosen to fit the text, the machine and the time"
     )
@@ -397,12 +414,7 @@ def _generation_options(parser):
     parser.add_argument("--prompt", default="", help="text to continue")
     parser.add_argument("--length", type=_whole, help="characters to write")
     parser.add_argument("--seed", type=_whole, help="the same seed writes the same text")
-    parser.add_argument(
-        "--unknown",
-        choices=("error", "drop", "replace"),
-        default="error",
-        help="characters the network does not know (error)",
-    )
+    _unknown_options(parser)
 
 
 def _unknown_options(parser):
@@ -420,11 +432,15 @@ def _above_zero(text):
 
 
 def _natural(text):
-    return _number(text, int, lambda value: value >= 1, "a whole number, at least 1")
+    return _number(text, int, lambda value: 1 <= value < MOST, "a whole number, at least 1 and below 2**53")
 
 
 def _whole(text):
-    return _number(text, int, lambda value: value >= 0, "a whole number, at least 0")
+    return _number(text, int, lambda value: 0 <= value < MOST, "a whole number, at least 0 and below 2**53")
+
+
+def _part(text):
+    return _number(text, float, lambda value: 0 < value < 1, "a share, above 0 and below 1")
 
 
 def _share(text):
@@ -444,7 +460,7 @@ def _number(text, kind, holds, limits):
 SETTINGS = {
     "feed": (("streams", "lines"), "a text that runs on, or a list, line by line"),
     "min_count": (_natural, "characters that occur less often share one mark"),
-    "validation": (_share, "share of the text that is held out"),
+    "validation": (_part, "share of the text that is held out"),
     "cell": (("gru", "lstm", "rnn"), "recurrent layer"),
     "units": (_natural, "width of each recurrent layer"),
     "layers": (_natural, "recurrent layers"),

@@ -74,7 +74,14 @@ def checksum_file(path):
 
 
 def make_folder(path):
-    """Make a folder, under the first free name of path, path-2, path-3, …"""
+    """Make a folder, under the first free name of path, path-2, path-3, …
+
+    Raises:
+        ValueError: the path has no name of its own, as "." has none.
+        OSError: it cannot be made.
+    """
+    if path.name in ("", ".."):
+        raise ValueError(f"{path} is no name for a new folder. Give one, such as runs/mine.")
     number, free = 1, path
     while True:
         try:
@@ -96,10 +103,12 @@ def locked(folder):
         if fcntl:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 raise ValueError(
                     f"{folder} is in use by another process, which trains it. Wait for it, or stop it."
                 ) from None
+            except OSError:
+                pass  # a file system without locks, as some network drives are
         yield
 
 

@@ -36,6 +36,11 @@ class Score(NamedTuple):
     losses: np.ndarray  # (characters - 1,): each character after the first, given all before it
 
 
+def opening(vocabulary):
+    """What to begin a sample after where nobody gave a prompt: a line break, a blank, or whatever there is."""
+    return next((character for character in (START, " ") if character in vocabulary), vocabulary.characters[0])
+
+
 class Generator:
     """Writes text with a network, character by character, and judges text with it."""
 

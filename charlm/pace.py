@@ -78,7 +78,10 @@ class Clock(keras.callbacks.Callback):
 
 
 class Patience(keras.callbacks.Callback):
-    """Ends training after some epochs without a better validation loss; a resumed run remembers those before."""
+    """Ends training after some epochs without a better validation loss; a resumed run remembers those before.
+
+    Where a finished run was asked for more, `run.json` notes from which epoch on (`patience_from`) they count.
+    """
 
     def __init__(self, run, epochs):
         super().__init__()
@@ -91,7 +94,8 @@ class Patience(keras.callbacks.Callback):
     def is_over(self):
         """Whether the run's last epochs were no better than the best before them."""
         losses = [row["val_loss"] for row in self.run.history()]
-        return bool(losses) and len(losses) - 1 - losses.index(min(losses)) >= self.epochs
+        since = (self.run.settings["data"] or {}).get("patience_from", 0)
+        return bool(losses) and len(losses) - max(losses.index(min(losses)) + 1, since) >= self.epochs
 
 
 class Meter(keras.callbacks.Callback):

@@ -6,11 +6,12 @@ import math
 
 from charlm.baselines import ladder
 from charlm.files import write_text
-from charlm.generation import Generator
+from charlm.generation import Generator, opening
 from charlm.machine import release_memory
 from charlm.metrics import evaluate, evaluate_lines
 from charlm.novelty import longest_copied, names_novelty
 from charlm.settings import longest_training
+from charlm.terminal import reader
 
 TEMPERATURES = (0.5, 0.8, 1.0)
 SHOWN = 300  # characters of a sample
@@ -45,7 +46,7 @@ def report(run, parts, settings):
     release_memory()  # that training leaves
     model = run.model()
     generator = Generator(model, run.vocabulary)
-    as_bytes = (run.settings["data"] or {}).get("as_bytes")
+    read = reader(run)
     score = (
         evaluate(model, parts.validation, ROWS)
         if parts.end is None
@@ -61,10 +62,7 @@ def report(run, parts, settings):
         "counting": {"name": steps.best_counting.name, "nats": steps.best_counting.nats},
         "ladder": str(steps),
         **_novelty(generator, parts, counted),
-        "samples": {
-            str(temperature): _readable(_sample(generator, parts, temperature), as_bytes)
-            for temperature in TEMPERATURES
-        },
+        "samples": {str(t): read(_sample(generator, parts, t), True) for t in TEMPERATURES},
     }
     found["advice"] = advise(run.history(), found, settings, len(parts.train))
     write_text(run.path / "report.json", json.dumps(found, indent=2))
@@ -156,15 +154,9 @@ def _sample(generator, parts, temperature):
     return _write(generator, SHOWN, temperature)
 
 
-def _readable(text, as_bytes):
-    return text.encode("latin-1").decode("utf-8", "replace") if as_bytes else text
-
-
 def _write(generator, length, temperature, rows=1):
-    """Write after a line break, or, where the vocabulary has none, after its likeliest beginning of a word."""
-    characters = generator.vocabulary.characters
-    prompt = next((c for c in "\n " if c in characters), characters[0])
-    texts = generator.generate([prompt] * rows, length // rows, temperature, seed=0, include_prompt=False)
+    prompts = [opening(generator.vocabulary)] * rows
+    texts = generator.generate(prompts, length // rows, temperature, seed=0, include_prompt=False)
     return "".join(texts)
 
 

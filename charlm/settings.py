@@ -8,6 +8,7 @@ there is, the more dropout it takes.
 import dataclasses
 import math
 
+from charlm.corpora import unique_lines
 from charlm.machine import best_precision, products_per_second
 from charlm.pipelines import split
 from charlm.vocabulary import count_characters
@@ -49,17 +50,20 @@ class Settings:
     weight_decay: float
     precision: str
     minutes: float | None  # that training may take; None for no limit
+    given: tuple = ()  # names of the settings that were not chosen but given
     reasons: tuple = ()
 
     def __str__(self):
-        values = [(f.name, getattr(self, f.name)) for f in dataclasses.fields(self) if f.name != "reasons"]
-        shown = ", ".join(f"{name} {value}" for name, value in values)
+        shown = ", ".join(f"{name} {getattr(self, name)}" for name in NAMES)
         return "\n".join([shown, *(f"- {reason}" for reason in self.reasons)])
 
     def network(self):
         """The arguments of `build_model`, but for the vocabulary's size and the batch."""
         names = ("cell", "units", "layers", "embedding_dim", "dropout", "precision")
         return {name: getattr(self, name) for name in names}
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(Settings) if field.name not in ("given", "reasons"))
 
 
 def suggest(text, minutes=MINUTES, speed=None, **given):
@@ -86,17 +90,18 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
     if feed == "lines":
         reasons.append("Short lines without a text's punctuation: a list, fed line by line, its duplicates taken out.")
     distinct = _alphabet(text, chosen, reasons)
-    _batches(characters, chosen, reasons)
+    items = len(split(unique_lines(text), chosen["validation"])[0]) if feed == "lines" else characters
+    _batches(items, chosen, reasons)
     chosen.setdefault("precision", best_precision())
     chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
     speed = speed or products_per_second(chosen["precision"])
     epochs = _size(characters, distinct, chosen, speed, reasons)
     _regularise(characters, epochs, chosen, reasons)
-    return Settings(**chosen, reasons=tuple(reasons))
+    return Settings(**chosen, given=tuple(sorted(given)), reasons=tuple(reasons))
 
 
-def resize(settings, characters, distinct, seconds, speed, given=()):
-    """Choose the network's width, and what follows from it, anew for another time or speed.
+def resize(settings, characters, distinct, seconds, speed):
+    """Choose the network's width, and what follows from it, anew for another time or speed; what was given stays.
 
     Args:
         settings: `Settings`.
@@ -104,15 +109,13 @@ def resize(settings, characters, distinct, seconds, speed, given=()):
         distinct: size of the vocabulary.
         seconds: that training may take.
         speed: as in `suggest`.
-        given: names of settings that stay.
     """
-    free = {"units", "epochs", "dropout", "weight_decay", "learning_rate", "reasons"} - set(given)
-    kept = {name: value for name, value in vars(settings).items() if name not in free}
+    free = {"units", "epochs", "dropout", "weight_decay", "learning_rate"} - set(settings.given)
+    kept = {name: getattr(settings, name) for name in NAMES if name not in free}
     chosen, reasons = {**kept, "minutes": seconds / 60}, []
-    chosen.pop("reasons", None)
     epochs = _size(characters, distinct, chosen, speed, reasons)
     _regularise(characters, epochs, chosen, reasons)
-    return Settings(**{**chosen, "minutes": settings.minutes}, reasons=tuple(reasons))
+    return Settings(**{**chosen, "minutes": settings.minutes}, given=settings.given, reasons=tuple(reasons))
 
 
 def looks_like_list(text):
@@ -162,10 +165,12 @@ def longest_training(characters):
 
 
 def _check(text, minutes, given):
-    names = {field.name for field in dataclasses.fields(Settings)} - {"reasons", "minutes"}
+    names = sorted(set(NAMES) - {"minutes"})
     unknown = sorted(given.keys() - names)
     if unknown:
-        raise ValueError(f"{', '.join(unknown)} is no setting; choose among {', '.join(sorted(names))}.")
+        raise ValueError(f"{', '.join(unknown)} is no setting; choose among {', '.join(names)}.")
+    if not 0 < given.get("validation", VALIDATION) < 1:
+        raise ValueError(f"validation is {given['validation']}; a share of the text, above 0 and below 1, is held out.")
     if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
         raise ValueError(f"minutes is {minutes}; training takes some time: give a number above 0.")
     if len(text) < FEWEST_CHARACTERS:
@@ -203,15 +208,12 @@ def _alphabet(text, chosen, reasons):
 
 
 def _batches(characters, chosen, reasons):
-    """Choose rows and length of a batch: wide for a long text, and at least `FEWEST_BATCHES` of them in an epoch."""
-    lines = chosen["feed"] == "lines"
+    """Choose rows and length of a batch, wide for a long text, and at least `FEWEST_BATCHES` of them in an epoch."""
+    if chosen["feed"] == "lines":
+        return _batches_of_lines(characters, chosen, reasons)
     rows = chosen.get("batch_size") or next(
         size for size, least in ((64, LARGE), (32, MIDDLE), (16, SMALL), (8, 0)) if characters >= least
     )
-    if lines:
-        chosen.setdefault("batch_size", 64 if characters >= SMALL / 8 else 8)
-        chosen.setdefault("sequence_length", None)
-        return
     length = chosen.get("sequence_length") or 64
     while characters < FEWEST_BATCHES * rows * length and rows * length > 8:
         if rows > 2 and "batch_size" not in chosen:
@@ -223,10 +225,25 @@ def _batches(characters, chosen, reasons):
         else:
             break
     batches = (characters - 1) // (rows * length)
-    if (rows, length) != (64, 64) and characters < MIDDLE:
-        few = " (fewer than 50: expect little)" if batches < FEWEST_BATCHES else ""
-        reasons.append(f"A small text: {rows} rows of {length} characters a batch make {batches:,} batches{few}.")
+    if batches < FEWEST_BATCHES or ((rows, length) != (64, 64) and characters < MIDDLE):
+        reasons.append(f"{rows} rows of {length} characters a batch make {batches:,} batches{_few(batches)}.")
     chosen["batch_size"], chosen["sequence_length"] = rows, length
+
+
+def _batches_of_lines(items, chosen, reasons):
+    """Choose how many lines make a batch: fewer where there are few lines."""
+    chosen.setdefault("sequence_length", None)
+    rows = chosen.get("batch_size") or 64
+    while items < FEWEST_BATCHES * rows and rows > 1 and "batch_size" not in chosen:
+        rows //= 2
+    batches = math.ceil(items / rows)
+    if batches < FEWEST_BATCHES or rows < 64:
+        reasons.append(f"{items:,} lines to train on: {rows} a batch make {batches:,} batches{_few(batches)}.")
+    chosen["batch_size"] = rows
+
+
+def _few(batches):
+    return " (fewer than 50: expect little)" if batches < FEWEST_BATCHES else ""
 
 
 def _size(characters, distinct, chosen, speed, reasons):

@@ -1,6 +1,6 @@
 """Training that can be stopped at any moment and goes on where it was, in the middle of an epoch too.
 
-    runs/<name>/snapshot/<epoch>-<batch>.npz           carried state, dropout's random state, the epoch's loss so far
+    runs/<name>/snapshot/<epoch>-<batch>.npz           carried state, dropout's random state, the epoch's loss and time so far
     runs/<name>/snapshot/<epoch>-<batch>.weights.h5    weights and optimizer, written last: with it the snapshot is whole
 
 `Snapshots` is a callback that writes one each minute, and one when SIGINT (Ctrl-C) or SIGTERM asks training to stop.
@@ -33,6 +33,16 @@ class Snapshot(NamedTuple):
     path: Path  # of the weights
     epoch: int  # finished epochs
     batch: int  # finished batches of the next one
+
+    def arrays(self):
+        """What stands beside the weights, by name."""
+        with np.load(self.path.with_name(_stem(self) + ".npz"), allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    @property
+    def seconds(self):
+        """How long the next epoch's finished batches took."""
+        return float(self.arrays()["seconds"])
 
 
 class Stopped(Exception):
@@ -78,15 +88,16 @@ class Snapshots(keras.callbacks.Callback):
             seconds: between two snapshots.
         """
         super().__init__()
-        self.folder, self.signals, self.begin, self.seconds = run.path / "snapshot", signals, begin, seconds
+        self.run, self.folder, self.signals, self.begin = run, run.path / "snapshot", signals, begin
+        self.seconds = seconds
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._first, self._saved = epoch, 0, time.monotonic()
+        self._epoch, self._first, self._before, self._saved = epoch, 0, 0.0, time.monotonic()
+        self._began = self._saved
         if self.begin and self.begin.epoch == epoch:
-            self._first = self.begin.batch
-            with np.load(self.begin.path.with_name(_stem(self.begin) + ".npz"), allow_pickle=False) as arrays:
-                for number, variable in enumerate(_unsaved(self.model)):
-                    variable.assign(arrays[f"{number}"])
+            self._first, self._before, arrays = self.begin.batch, self.begin.seconds, self.begin.arrays()
+            for number, variable in enumerate(_unsaved(self.model)):
+                variable.assign(arrays[f"{number}"])
 
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 == self.params["steps"]:
@@ -98,6 +109,9 @@ class Snapshots(keras.callbacks.Callback):
             raise Stopped(asked)
 
     def on_epoch_end(self, epoch, logs=None):
+        rows = self.run.history()
+        if self._before and rows and rows[-1]["epoch"] == epoch + 1:  # timed from where this process took it up
+            self.run.record({**rows[-1], "seconds": round(rows[-1]["seconds"] + self._before, 1)})
         _clear(self.folder, keep=None)  # the epoch's checkpoint has it all
         if self.signals and self.signals.received:
             raise Stopped(self.signals.received)
@@ -107,7 +121,8 @@ class Snapshots(keras.callbacks.Callback):
         snapshot = Snapshot(self.folder / f"{self._epoch:04d}-{batch:07d}.weights.h5", self._epoch, batch)
         arrays = snapshot.path.with_name(_stem(snapshot) + ".npz")
         with unfinished(arrays).open("wb") as file:
-            np.savez(file, **{f"{n}": v.numpy() for n, v in enumerate(_unsaved(self.model))})
+            seconds = self._before + time.monotonic() - self._began
+            np.savez(file, seconds=seconds, **{f"{n}": v.numpy() for n, v in enumerate(_unsaved(self.model))})
         move(unfinished(arrays), arrays)
         save_weights(self.model, snapshot.path)
         _clear(self.folder, keep=snapshot)

@@ -3,11 +3,13 @@
 import codecs
 import itertools
 import math
+import shlex
 import shutil
 import sys
 import textwrap
 
 from charlm.corpora import registry
+from charlm.training import REFERENCES
 
 CURVE = "▁▂▃▄▅▆▇█"
 NARROW = 30  # columns of a terminal that a sample needs beside another
@@ -44,21 +46,26 @@ def _curve(history):
 
 def ways_on(run):
     """List the commands that go on with a run."""
-    path = run.path.as_posix() if run.path.parent.name != "pretrained" else run.path.name
+    path = quote(run.path) if run.path.parent != REFERENCES else run.path.name
     ways = [f"charlm sample {path}", f"charlm compare {path}", f"charlm train other.txt --init-from {path}"]
     data = run.settings["data"] or {}
     finished = max((checkpoint.epoch for checkpoint in run.checkpoints()), default=0)
     if "source" in data:
-        more = "" if finished < data["epochs"] else f" --epochs {2 * data['epochs']}"
-        ways.insert(0, f"charlm train --resume {path}{more}")
+        longer = f" --minutes {data['minutes']:g}" if data["minutes"] else f" --epochs {2 * finished}"
+        ways.insert(0, f"charlm train --resume {path}{longer if data.get('ended') else ''}")
     return "\n".join(f"    {way}" for way in ways)
+
+
+def quote(path):
+    """A path as it stands in a command."""
+    return shlex.quote(path.as_posix())
 
 
 def as_bytes(run):
     """Whether a run's characters stand for bytes."""
-    name = (run.settings["corpus"] or {}).get("name")
-    noted = (run.settings["data"] or {}).get("as_bytes")
-    return bool(registry().get(name, {}).get("as_bytes") if noted is None else noted)
+    corpus = run.settings["corpus"] or {}
+    registered = registry().get(corpus.get("name"), {}).get("as_bytes", False)  # a reference model's text
+    return corpus.get("as_bytes", registered)
 
 
 def written(run, text):
@@ -71,7 +78,7 @@ def reader(run):
     if not as_bytes(run):
         return lambda text, final: text
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    return lambda text, final: decoder.decode(text.encode("latin-1"), final)
+    return lambda text, final: decoder.decode(text.encode("latin-1", "replace"), final)
 
 
 def plain(text):

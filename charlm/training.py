@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from charlm import pipelines
 from charlm.files import UNFINISHED, load_weights, make_folder, remove_weights, save_weights, write_text
-from charlm.generation import Generator
+from charlm.generation import Generator, opening
 from charlm.models import (
     build_arguments,
     build_model,
@@ -83,7 +83,7 @@ class Run:
             "model": arguments,
             "dtype_policy": model.dtype_policy.name,
             "training": compile_arguments(model),
-            "corpus": corpus and {"name": corpus.name, "sha256": corpus.sha256, "standin": corpus.is_standin},
+            "corpus": corpus and _noted(corpus),
             "data": data,
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         }
@@ -368,8 +368,7 @@ class Samples(keras.callbacks.Callback):
 
     def __init__(self, run, prompt=None, verbose=True):
         super().__init__()
-        characters = run.vocabulary.characters
-        self.prompt = ("\n" if "\n" in characters else characters[0]) if prompt is None else prompt
+        self.prompt = opening(run.vocabulary) if prompt is None else prompt
         run.vocabulary.encode(self.prompt)  # an unknown character should be known now, not after an epoch
         self.run, self.verbose = run, verbose
 
@@ -431,6 +430,11 @@ def random_seeds(model):
 def carried_states(model):
     """List the states that a model carries from batch to batch, as variables."""
     return [state for layer in recurrent_layers(model) if layer.stateful for state in tf.nest.flatten(layer.states)]
+
+
+def _noted(corpus):
+    facts = {"name": corpus.name, "sha256": corpus.sha256}
+    return {**facts, "standin": corpus.is_standin, "as_bytes": corpus.as_bytes}
 
 
 def _check_vocabulary(characters, vocab_size, path):

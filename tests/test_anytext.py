@@ -9,7 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
-from charlm.anytext import MOST_VALIDATION, batches, begin, continue_run, fit_width, measure_speed, prepare
+from charlm.anytext import (
+    MOST_VALIDATION,
+    batches,
+    begin,
+    continue_run,
+    fit_width,
+    measure_speed,
+    origin,
+    prepare,
+    read_text,
+)
 from charlm.settings import suggest
 from charlm.vocabulary import MARK
 
@@ -64,7 +74,7 @@ def test_the_width_follows_the_networks_own_speed():
     parts, settings = prepare(text), suggest(text, 10, SPEED)
     fast, slow = (fit_width(settings, parts, 600, speed=speed) for speed in (1e6, 2000))
     assert fast is settings and slow.units < settings.units and slow.batch_size == settings.batch_size
-    assert fit_width(settings, parts, 600, {"units"}, 2000).units == settings.units
+    assert fit_width(suggest(text, 10, SPEED, units=512), parts, 600, 2000).units == 512
 
 
 def test_the_speed_is_measured_without_a_trace():
@@ -77,13 +87,23 @@ def test_a_run_that_was_killed_before_its_first_epoch_begins_anew_with_the_same_
     file.write_text(TEXT)
     corpus = charlm.load_corpus(file)
     settings = suggest(TEXT, None, SPEED, units=8, embedding_dim=4, batch_size=4, sequence_length=16, epochs=2)
-    noted = {"source": str(file), "pattern": None, "as_bytes": None, "limit": None}
-    run, model = begin(tmp_path / "run", corpus, settings, prepare(TEXT), seed=7, noted=noted)
+    run, model = begin(tmp_path / "run", corpus, settings, prepare(TEXT), seed=7, text=origin(str(file)))
     again, parts, found, epoch, snapshot = continue_run(charlm.Run.load(run.path))
     assert (epoch, snapshot) == (0, None) and len(parts.train) == len(prepare(TEXT).train)
-    assert dataclasses.replace(found, reasons=()) == dataclasses.replace(settings, reasons=())
+    assert dataclasses.replace(found, reasons=()) == dataclasses.replace(settings, given=(), reasons=())
     for there, here in zip(model.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(there, here)
+
+
+def test_a_run_notes_where_its_text_is(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text(TEXT)
+    assert read_text("~/notes").text == TEXT + "\n"
+    there = {source: origin(source)["source"] for source in ("~/notes", "notes", "shakespeare", "http://a.b/c.txt")}
+    assert there["~/notes"] == there["notes"] == (tmp_path / "notes").as_posix()
+    assert all(there[source] == source for source in ("shakespeare", "http://a.b/c.txt"))
 
 
 def test_a_run_that_does_not_know_its_text_says_so(tmp_path, small_model, vocabulary):

@@ -6,6 +6,7 @@ import os
 import random
 import re
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -136,6 +137,9 @@ def test_json_is_all_there_is_on_standard_output(run, folder):
     found = json.loads(shown)
     assert code == 0 and found["run"].endswith("json") and found["settings"]["units"] == 8
     assert [row["epoch"] for row in found["history"]] == [1]
+    unknown = ["--unknown", "drop", "--limit", 3000]
+    code, shown, errors = run("score", "runs/cats", "shakespeare", *unknown, "--json")
+    assert code == 0 and json.loads(shown) and "stand-in" in errors
     for verb in (["corpora"], ["info", folder / "json"], ["compare", folder / "json"], ["sample", folder / "json"]):
         code, shown, _ = run(*verb, "--json")
         assert code == 0 and json.loads(shown)
@@ -168,7 +172,23 @@ def test_a_run_is_resumed_from_any_folder(run, folder, monkeypatch, tmp_path, na
 def test_minutes_choose_the_settings(run, folder):
     code, shown, _ = run("train", "cats.txt", "--minutes", 0.2, "--out", "quick")
     assert code == 0 and "epochs fit into 0.2 minutes" in shown
-    assert charlm.Run.load("quick").history()
+    epochs = len(charlm.Run.load("quick").history())
+    assert epochs and "charlm train --resume quick --minutes 0.2" in run("info", "quick")[1]
+    code, shown, _ = run("train", "--resume", "quick")
+    assert code == 0 and "Its training is over" in shown and len(charlm.Run.load("quick").history()) == epochs
+    code, shown, _ = run("train", "--resume", "quick", "--minutes", 0.2)
+    quick = charlm.Run.load("quick")
+    assert code == 0 and len(quick.history()) > epochs and quick.settings["data"]["minutes"] == pytest.approx(0.4)
+
+
+def test_the_minutes_of_a_call_begin_with_it(monkeypatch):
+    began = []
+    monkeypatch.setattr(cli, "_corpora", lambda options: began.append(options.began))
+    monkeypatch.setattr(sys, "argv", ["charlm", "corpora"])
+    before = time.monotonic()
+    cli.main(["corpora"])
+    cli.main()
+    assert began[0] >= before and began[1] == cli.STARTED
 
 
 def test_a_folder_of_files_is_one_text(run, folder):
@@ -252,6 +272,9 @@ def test_odd_alphabets_train_and_write(run, folder, kind):
     code, shown, errors = run("sample", f"odd-{kind}", "--prompt", prompt, "--length", 20, "--json")
     assert code == 0, errors
     assert len(json.loads(shown)["texts"][0]) == 21
+    for verb in ("sample", "compare"):
+        code, _, errors = run(verb, f"odd-{kind}", "--length", 20)
+        assert code == 0, errors
 
 
 def test_what_is_not_text_is_read_as_bytes(run, folder):
@@ -284,7 +307,7 @@ def bad_inputs():
         "--epochs": ("0", "two"),
         "--minutes": ("-5", "0", "nan", "inf", "soon"),
         "--dropout": ("1", "-0.1"),
-        "--validation": ("1", "-1"),
+        "--validation": ("1", "-1", "0"),
         "--learning-rate": ("0", "-1"),
         "--min-count": ("0",),
         "--limit": ("0",),
@@ -321,11 +344,14 @@ def bad_inputs():
     yield [*train, "--min-count", "100000"], "min_count"
     yield [*train, "--out", "cats.txt/run"], "cats.txt"
     yield [*train, "--out", "/proc/none/run"], "/proc"
+    yield [*train, "--out", "."], "no name for a new folder"
+    yield [*train, "--limit", "99999999999999999999"], "--limit"
     yield [*train, "--init-from", "nothing"], "nothing"
     yield [*train, "--init-from", run, "--units", "3"], "units 3"
     yield ["train", "--resume", "nothing"], "run.json is missing"
     yield ["train", "--resume", "shakespeare"], "text is"
     yield ["train", "--resume", run, "--units", "3"], "--units cannot change"
+    yield ["train", "--resume", run, "--seed", "3"], "--seed cannot change"
     yield ["train", "--resume", "damaged"], "damaged"
     yield ["train", "--resume", "moved"], "gone.txt"
     yield ["train", "--resume", "changed"], "has changed"
@@ -428,6 +454,50 @@ def test_a_reference_model_is_not_written_to(run):
     before = sorted(folder.rglob("*"))
     assert run("train", "--resume", "shakespeare", "--epochs", 9)[0] == 2
     assert sorted(folder.rglob("*")) == before
+
+
+def test_a_network_that_is_lost_after_an_epoch_is_a_failure_too(run, folder, monkeypatch):
+    shutil.copytree(folder / "runs" / "cats", folder / "later")
+
+    def lose(_, model, *arguments):
+        model.set_weights([weight * float("nan") for weight in model.get_weights()])
+
+    monkeypatch.setattr(cli.anytext, "train", lose)
+    code, _, errors = run("train", "--resume", "later", "--epochs", 3)
+    assert code == 1 and "no number in epoch 3" in errors
+
+
+def test_training_ends_where_nobody_reads_on(folder):
+    process = start(folder, "cats.txt", "--epochs", 2, *SMALL, "--out", "unread")
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(120) == 141
+
+
+def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(charlm.files.fcntl, "flock", refuse)
+    with locked(tmp_path):
+        pass
+
+
+def test_the_commands_shown_can_be_pasted(tmp_path, small_model, vocabulary):
+    run = charlm.Run.create(tmp_path / "my run", charlm.compile_model(small_model()), vocabulary)
+    for way in terminal.ways_on(run).splitlines():
+        words = [word for word in shlex.split(way)[1:] if word != "other.txt"]
+        assert str(run.path) in words and cli._parser().parse_args(
+            words if "train" not in words else ["train", *words[1:]]
+        )
+
+
+def test_a_text_of_a_corpus_name_is_not_taken_for_bytes(tmp_path, small_model, vocabulary):
+    for as_bytes in (False, True):
+        corpus = charlm.Corpus("wikipedia", "text", "0" * 64, "here", "mine", False, as_bytes)
+        run = charlm.Run.create(tmp_path / "run", charlm.compile_model(small_model()), vocabulary, corpus)
+        assert terminal.as_bytes(run) == as_bytes
+    assert terminal.as_bytes(charlm.Run.load("wikipedia")) == charlm.load_corpus("wikipedia").as_bytes
 
 
 def test_a_lost_network_is_a_failure(run):

@@ -89,6 +89,14 @@ def test_patience_remembers_the_epochs_of_a_run(tmp_path, small_model, vocabular
         assert Patience(run, 2).is_over() == patience.is_over() == over
 
 
+def test_patience_begins_anew_where_a_run_was_asked_for_more(tmp_path, small_model, vocabulary):
+    run = charlm.Run.create(tmp_path / "run", charlm.compile_model(small_model()), vocabulary)
+    run.note(patience_from=3)
+    for epoch, (loss, over) in enumerate([(2.0, False), (2.5, False), (2.4, False), (2.3, False), (2.2, True)], 1):
+        run.record({"epoch": epoch, "val_loss": loss})
+        assert Patience(run, 2).is_over() == over
+
+
 def test_the_meter_shows_speed_and_time_left_one_line_an_epoch(fit):
     out = io.StringIO()
     fit(Clock(0.01, 20), 2, [Meter(640, 2, out)])

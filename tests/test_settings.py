@@ -72,6 +72,15 @@ def test_of_the_corpora_only_names_are_a_list(name):
     assert looks_like_list(charlm.load_corpus(name).text[:300_000]) == (name == "baby_names")
 
 
+def test_few_lines_make_small_batches_and_few_batches_are_told():
+    chosen = suggest("\n".join(NAMES), 1, SPEED, feed="lines")
+    assert chosen.batch_size == 1 and "36 lines to train on: 1 a batch make 36 batches (fewer than 50" in str(chosen)
+    many = suggest("".join(f"{a}{b}\n" for a in NAMES for b in NAMES), 1, SPEED, feed="lines")
+    assert many.batch_size == 16 and "make 90 batches." in str(many)
+    given = suggest(text_of(600_000), 1, SPEED, batch_size=500, sequence_length=200)
+    assert "500 rows of 200 characters a batch make 5 batches (fewer than 50" in str(given)
+
+
 def test_rare_characters_of_a_large_alphabet_are_left_out():
     random = np.random.default_rng(0)
     common = "".join(map(chr, random.integers(0x4E00, 0x4E00 + 400, 200_000)))
@@ -93,8 +102,9 @@ def test_resize_follows_a_slower_machine_and_keeps_what_was_given():
     settings = suggest(text, 10, SPEED)
     slower = resize(settings, 900_000, 40, 600, SPEED / 10)
     assert slower.units < settings.units and slower.minutes == settings.minutes
-    kept = resize(settings, 900_000, 40, 600, SPEED / 10, {"units", "dropout"})
-    assert (kept.units, kept.dropout) == (settings.units, settings.dropout)
+    settings = suggest(text, 10, SPEED, units=512, dropout=0.15)
+    kept = resize(settings, 900_000, 40, 600, SPEED / 10)
+    assert (kept.units, kept.dropout, kept.given) == (512, 0.15, ("dropout", "units"))
 
 
 def test_parameters_are_those_of_the_model():
@@ -112,6 +122,7 @@ def test_parameters_are_those_of_the_model():
         ("ab" * 500, {"minutes": float("nan")}, "minutes is nan"),
         ("ab" * 500, {"width": 3}, "width is no setting"),
         ("ab" * 500, {"feed": "words"}, "feed='words'"),
+        ("ab" * 500, {"validation": 0}, "validation is 0"),
         ("".join(map(chr, range(0x20000, 0x20000 + 30_000))) * 4, {}, "30,000 distinct characters"),
     ],
 )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import charlm
+from charlm.anytext import seconds_spent
 from charlm.snapshots import Signals, Snapshots, Stopped, find_snapshot, fit_on, take_up
 
 
@@ -82,6 +83,21 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, ki
     for there, here in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_allclose(there, here, atol=1e-5)
     assert find_snapshot(run) is None and not (run.path / "snapshot").exists()
+
+
+def test_the_time_before_a_stop_counts(begin, feed):
+    data = feed("streams")
+    run, model = begin("run", True)
+    with pytest.raises(Stopped), Signals() as signals:
+        fit(run, model, data, [StopAt(1, 3)], signals=signals)
+    snapshot = find_snapshot(run)
+    first = run.history()[0]["seconds"]
+    assert seconds_spent(run, snapshot) == pytest.approx(first + snapshot.seconds) and snapshot.seconds > 0
+    np.savez(snapshot.path.with_name("0001-0000004.npz"), **{**snapshot.arrays(), "seconds": 1000.0})
+    model, epoch, snapshot = take_up(run)
+    fit(run, model, data, epoch=epoch, snapshot=snapshot)
+    seconds = [row["seconds"] for row in run.history()]
+    assert seconds[0] == first and 1000 < seconds[1] < 1500 and seconds[2] < 500
 
 
 def test_a_signal_in_an_epochs_last_batch_waits_for_its_checkpoint(begin, feed):
