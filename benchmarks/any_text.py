@@ -26,7 +26,6 @@ def measure(texts=CORPORA, minutes=MINUTES):
         "`--minutes`",
         "took, minutes",
         "network",
-        "epochs",
         "nats",
         "best Kneser-Ney",
         "Witten-Bell 4-gram",
@@ -53,13 +52,11 @@ def row(text, minutes, folder):
     witten_bell = WittenBell(4).fit(parts.train, len(parts.vocabulary)).score(parts.validation).mean()
     counting = f"{found['counting']['nats']:.4f}"
     network = f"GRU-{found['settings']['units']}, dropout {found['settings']['dropout']}"
-    epochs = f"{found['epoch']} of {len(found['history'])}"
     return [
         pathlib.Path(text).stem,
         minutes,
         f"{took:.1f}",
         network,
-        epochs,
         f"{found['nats']:.4f}",
         counting,
         f"{witten_bell:.4f}",
