@@ -156,7 +156,7 @@ def train(run, model, parts, settings, seconds=None, spent=0.0, epoch=0, snapsho
     """Train a run, in its time if it has one.
 
     It ends after its epochs; after `patience` of them without a better validation loss; when the time is over, in the
-    middle of an epoch, too; or with `Stopped` after a signal.
+    middle of an epoch, too; where a loss is no number; or with `Stopped` after a signal.
 
     Args:
         run, model, parts, settings: from `begin`, `prepare` and `suggest`; or from `continue_run`.
@@ -165,27 +165,33 @@ def train(run, model, parts, settings, seconds=None, spent=0.0, epoch=0, snapsho
         epoch, snapshot: where to go on, from `continue_run`.
         signals: `Signals` that may ask to stop.
         meter: `Meter`, a callback that shows progress, or None.
+
+    Returns:
+        Whether all losses were numbers.
     """
     run.note(training_seconds=seconds and round(seconds + spent, 1), ended=False)
     data, held_out = batches(parts, settings, run.settings["data"]["seed"])
     in_all = (seconds or math.inf) + spent
     clock = Clock(settings.learning_rate, settings.epochs * len(data), in_all, spent, len(held_out))
     callbacks = [*run.callbacks(verbose=False), clock, Snapshots(run, signals, snapshot)]
-    callbacks += [Patience(run, settings.patience), *([meter] if meter else [])]
+    sound = []
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: sound.append(np.isfinite(list(logs.values()))))
+    callbacks += [Patience(run, settings.patience), watch]
+    if meter:
+        meter.plan(seconds, snapshot.batch / len(data) if snapshot else 0.0)
+        callbacks.append(meter)
     arguments = {"validation_data": held_out, "callbacks": callbacks, "shuffle": False, "verbose": 0}
     fit_on(model, data, snapshot, settings.epochs, epoch, **arguments)
-    if not is_lost(model):
+    if np.all(sound):
         run.note(ended=True)
-
-
-def is_lost(model):
-    """Whether a loss that was no number has spoilt the weights."""
-    return not all(np.isfinite(weight).all() for weight in model.get_weights())
+    return bool(np.all(sound))
 
 
 def seconds_spent(run, snapshot=None):
     """How many seconds a run's finished epochs took, and the batches after them that a `Snapshot` has."""
-    return sum(row["seconds"] for row in run.history()) + (snapshot.seconds if snapshot else 0.0)
+    finished = max((checkpoint.epoch for checkpoint in run.checkpoints()), default=0)
+    in_epochs = sum(row["seconds"] for row in run.history() if row["epoch"] <= finished)
+    return in_epochs + (snapshot.seconds if snapshot else 0.0)
 
 
 def source_of(run):

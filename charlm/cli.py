@@ -1,14 +1,13 @@
 """The `charlm` command: train a network on any text, let it write, and see how good it is.
 
 A script can trust its exit codes: 0, done; 2, bad input, with one line that says what is wrong; 1, training failed;
-130 or 143, stopped by SIGINT (Ctrl-C) or SIGTERM, and saved. With `--json` standard output is one JSON object.
+130 or 143, stopped by SIGINT (Ctrl-C) or SIGTERM, and saved; 141, given up since nobody reads what training prints. With `--json` standard output is one JSON object.
 """
 
 import argparse
 import contextlib
 import dataclasses
 import json
-import math
 import os
 import re
 import sys
@@ -78,7 +77,9 @@ def main(arguments=None):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character should not end a training
     try:
-        return options.run(options) or 0
+        code = options.run(options) or 0
+        sys.stdout.flush()
+        return code
     except BrokenPipeError:  # who reads the output has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNREAD if options.run is _train else 0
@@ -109,12 +110,12 @@ def _train(options):
     with contextlib.ExitStack() as stack:
         job = _resumed(options, stack, out) if options.resume else _begun(options, stack, out)
         try:
-            with Signals() as signals:
-                _fit(job, signals, out)
+            with Signals() as signals, contextlib.redirect_stdout(out):
+                sound = _fit(job, signals, out)
         except Stopped as stopped:
             print(f"\nStopped, and saved. Go on with:\n    charlm train --resume {quote(job.run.path)}", file=out)
             return 128 + stopped.number
-        if anytext.is_lost(job.model):
+        if not sound:
             epoch = len(job.run.history()) + 1
             return _complain(f"{job.run.path}: the loss was no number in epoch {epoch}. Lower --learning-rate.", FAILED)
         return _report(job, options, out)
@@ -207,6 +208,8 @@ def _resumed(options, stack, out):
 
 def _longer(options, run, parts, settings, epoch):
     """Note that a run is to become longer; returns its settings."""
+    if options.epochs and options.epochs <= epoch:
+        raise ValueError(f"{run.path} has finished {epoch} epochs: give --epochs more than that.")
     epochs = options.epochs or max(settings.epochs, epoch + longest_training(len(parts.train)))
     minutes = options.minutes and (settings.minutes or 0.0) + options.minutes
     run.note(epochs=epochs, minutes=minutes, patience_from=epoch, ended=False)
@@ -214,13 +217,12 @@ def _longer(options, run, parts, settings, epoch):
 
 
 def _fit(job, signals, out):
+    """Train what is left to train; returns whether all losses were numbers."""
     if job.finished:
         print("Its training is over: --epochs or --minutes make it longer.", file=out)
-        return
-    steps = len(anytext.batches(job.parts, job.settings)[0])
-    first = job.snapshot.batch / steps if job.snapshot else 0.0
-    meter = Meter(len(job.parts.train), job.settings.epochs, out, job.seconds or math.inf, first)
-    anytext.train(*job[:8], signals, meter)
+        job.run.note(ended=True)
+        return True
+    return anytext.train(*job[:8], signals, Meter(len(job.parts.train), job.settings.epochs, out))
 
 
 def _report(job, options, out):

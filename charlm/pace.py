@@ -101,19 +101,26 @@ class Patience(keras.callbacks.Callback):
 class Meter(keras.callbacks.Callback):
     """Prints how training gets on: loss, characters per second, time left; a line that moves only on a terminal."""
 
-    def __init__(self, characters, epochs, out=None, seconds=math.inf, first=0.0):
+    def __init__(self, characters, epochs, out=None):
         """Show progress.
 
         Args:
             characters: of an epoch.
             epochs: at most.
             out: a file; None for standard output.
-            seconds: left for training.
-            first: share of the first epoch that is finished already, 0 to 1.
         """
         super().__init__()
-        self.characters, self.epochs, self.out, self.seconds = characters, epochs, out or sys.stdout, seconds
-        self._first, self._start = first, None
+        self.characters, self.epochs, self.out = characters, epochs, out or sys.stdout
+        self.plan()
+
+    def plan(self, seconds=None, first=0.0):
+        """Tell it what is ahead.
+
+        Args:
+            seconds: left for training; None for no limit.
+            first: share of the first epoch that is finished already, 0 to 1.
+        """
+        self.seconds, self._first, self._start = seconds or math.inf, first, None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._began, self._shown = epoch, time.monotonic(), time.monotonic()

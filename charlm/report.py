@@ -19,7 +19,7 @@ SHOWN_LINES = 10
 COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
 COPIED = 80  # characters in one go, from which on a network recites
 NAMES_SAMPLED = 1000
-COUNTED = 5_000_000  # training characters, above which only the last `COUNTED_OF_LONG` are counted, for memory's sake
+COUNTED = 5_000_000  # training characters, above which only the last `COUNTED_OF_LONG` are counted and searched
 COUNTED_OF_LONG = 1_500_000
 ROWS = 64  # of the validation text, read side by side
 WIDE = 0.25  # nats between training and validation, from which on regularising helps
@@ -61,6 +61,7 @@ def report(run, parts, settings):
         "epoch": min(run.checkpoints(), key=lambda checkpoint: checkpoint.val_loss).epoch,
         "counting": {"name": steps.best_counting.name, "nats": steps.best_counting.nats},
         "ladder": str(steps),
+        **({"searched": len(counted)} if len(counted) < len(parts.train) else {}),
         **_novelty(generator, parts, counted),
         "samples": {str(t): read(_sample(generator, parts, t), True) for t in TEMPERATURES},
     }
@@ -114,12 +115,13 @@ def advise(history, found, settings, characters):
 def show(found):
     """Write a report for a person."""
     lines = ["Is it better than counting? Nats per character on the held-out part:", "", found["ladder"], ""]
+    part = f" from the last {found['searched']:,} characters it was trained on" if "searched" in found else ""
     if "longest_copied" in found:
         lines.append(
-            f"Does it recite? The longest run it copied, in {COPY_SAMPLED:,} characters at temperature 1: "
+            f"Does it recite? The longest run it copied{part}, in {COPY_SAMPLED:,} characters at temperature 1: "
             f"{found['longest_copied']} characters."
         )
-        if "held_out_copied" in found:
+        if found.get("held_out_copied", 0) >= found["longest_copied"]:
             lines.append(
                 f"The held-out part, which nobody copied, shares {found['held_out_copied']} in one go with the training "
                 "part: such phrases are this text's own."
@@ -127,7 +129,7 @@ def show(found):
     else:
         lines.append(
             f"Does it recite? Of {NAMES_SAMPLED:,} lines at temperature 1, {found['new']:.1%} are new and "
-            f"{found['distinct']:.1%} distinct."
+            f"{found['distinct']:.1%} distinct{', compared with those' + part if part else ''}."
         )
     for temperature, text in found["samples"].items():
         lines += ["", f"--- temperature {temperature} ---", text.strip("\n")]

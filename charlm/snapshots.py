@@ -42,7 +42,7 @@ class Snapshot(NamedTuple):
     @property
     def seconds(self):
         """How long the next epoch's finished batches took."""
-        return float(self.arrays()["seconds"])
+        return float(self.arrays().get("seconds", 0.0))
 
 
 class Stopped(Exception):

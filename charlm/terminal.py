@@ -64,8 +64,9 @@ def quote(path):
 def as_bytes(run):
     """Whether a run's characters stand for bytes."""
     corpus = run.settings["corpus"] or {}
-    registered = registry().get(corpus.get("name"), {}).get("as_bytes", False)  # a reference model's text
-    return corpus.get("as_bytes", registered)
+    noted = corpus.get("as_bytes"), (run.settings["data"] or {}).get("as_bytes")
+    registered = registry().get(corpus.get("name"), {}).get("as_bytes")  # a reference model's text
+    return bool(next((answer for answer in (*noted, registered) if answer is not None), False))
 
 
 def written(run, text):

@@ -16,6 +16,7 @@ import time
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
+import keras
 import pytest
 
 import charlm
@@ -351,6 +352,7 @@ def bad_inputs():
     yield ["train", "--resume", "nothing"], "run.json is missing"
     yield ["train", "--resume", "shakespeare"], "text is"
     yield ["train", "--resume", run, "--units", "3"], "--units cannot change"
+    yield ["train", "--resume", run, "--epochs", "2"], "has finished 2 epochs"
     yield ["train", "--resume", run, "--seed", "3"], "--seed cannot change"
     yield ["train", "--resume", "damaged"], "damaged"
     yield ["train", "--resume", "moved"], "gone.txt"
@@ -459,17 +461,18 @@ def test_a_reference_model_is_not_written_to(run):
 def test_a_network_that_is_lost_after_an_epoch_is_a_failure_too(run, folder, monkeypatch):
     shutil.copytree(folder / "runs" / "cats", folder / "later")
 
-    def lose(_, model, *arguments):
-        model.set_weights([weight * float("nan") for weight in model.get_weights()])
+    def spoil(self, gradient, variable, learning_rate):
+        variable.assign(variable * float("nan"))
 
-    monkeypatch.setattr(cli.anytext, "train", lose)
-    code, _, errors = run("train", "--resume", "later", "--epochs", 3)
-    assert code == 1 and "no number in epoch 3" in errors
+    monkeypatch.setattr(keras.optimizers.Adam, "update_step", spoil)
+    code, shown, errors = run("train", "--resume", "later", "--epochs", 3, "--json")
+    assert code == 1 and "no number in epoch 3" in errors and shown == ""
+    assert not charlm.Run.load(folder / "later").settings["data"]["ended"]
 
 
 def test_training_ends_where_nobody_reads_on(folder):
     process = start(folder, "cats.txt", "--epochs", 2, *SMALL, "--out", "unread")
-    process.stdout.readline()
+    wait_for(process, "Run folder")
     process.stdout.close()
     assert process.wait(120) == 141
 
@@ -485,11 +488,11 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
 
 def test_the_commands_shown_can_be_pasted(tmp_path, small_model, vocabulary):
     run = charlm.Run.create(tmp_path / "my run", charlm.compile_model(small_model()), vocabulary)
-    for way in terminal.ways_on(run).splitlines():
-        words = [word for word in shlex.split(way)[1:] if word != "other.txt"]
-        assert str(run.path) in words and cli._parser().parse_args(
-            words if "train" not in words else ["train", *words[1:]]
-        )
+    run.note(source="cats.txt", minutes=5.0, epochs=2, ended=True)
+    ways = [shlex.split(way)[1:] for way in terminal.ways_on(run).splitlines()]
+    assert [way[0] for way in ways] == ["train", "sample", "compare", "train"]
+    for way in ways:
+        assert str(run.path) in way and cli._parser().parse_args(way).run
 
 
 def test_a_text_of_a_corpus_name_is_not_taken_for_bytes(tmp_path, small_model, vocabulary):

@@ -46,6 +46,8 @@ def test_a_report_is_shown_for_a_person():
     assert "uniform over 40" in shown and "9 characters" in shown and "--- temperature 0.5 ---\nabc" in shown
     assert shown.endswith("Advice: More text.")
     assert "nobody copied" not in shown and "shares 70 in one go" in show({**facts, "held_out_copied": 70})
+    assert "nobody copied" not in show({**facts, "held_out_copied": 8})
+    assert "copied from the last 1,000 characters it was trained on, in" in show({**facts, "searched": 1000})
     listed = show({**{k: v for k, v in facts.items() if k != "longest_copied"}, "new": 0.9, "distinct": 1.0})
     assert "90.0% are new" in listed
 
