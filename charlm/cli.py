@@ -37,6 +37,7 @@ FAILED = 1
 UNREAD = 141  # training was given up because nobody reads what it prints, as SIGPIPE does
 LITTLE_TIME = 1.0  # seconds that a training gets at least, to end as it should
 MOST = 2**53
+RESERVE = 0.01  # of the minutes, for a machine that has other work when the report is made
 FIXED = ("init_from", "pattern", "as_bytes", "limit", "out", "seed")
 
 EXAMPLES = {
@@ -237,7 +238,7 @@ def _report(job, options, out):
 
 def _seconds_left(options, parts, minutes):
     """What is left for training of the minutes that the user gave, with the time the report will take put aside."""
-    after = report_seconds(len(parts.train) + len(parts.validation))
+    after = report_seconds(len(parts.train) + len(parts.validation)) + RESERVE * 60 * minutes
     return max(60 * minutes - (time.monotonic() - options.began) - after, 5.0)
 
 
