@@ -190,7 +190,7 @@ def test_the_folder_notes_the_corpus_and_the_data(tmp_path, vocabulary):
     corpus = charlm.load_corpus(str(text))
     run = Run.create(tmp_path / "run", compiled(vocabulary), vocabulary, corpus, {"validation": 0.1})
     noted = json.loads((run.path / "run.json").read_text())
-    assert noted["corpus"] == {"name": "text", "sha256": corpus.sha256, "standin": False}
+    assert noted["corpus"] == {"name": "text", "sha256": corpus.sha256, "standin": False, "as_bytes": False}
     assert noted["data"] == {"validation": 0.1} and noted["training"]["weight_decay"] == 0.01
 
 
