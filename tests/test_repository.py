@@ -169,7 +169,7 @@ def test_the_modules_import_only_those_before_them():
     order = [
         "_quiet", "machine", "files", "corpora", "vocabulary", "pipelines", "rnn", "models", "loop", "generation",
         "metrics", "training", "snapshots", "transfer", "settings", "pace", "anytext", "baselines", "novelty",
-        "structure", "report", "terminal", "cli", "__main__", "features", "neurons", "plots", "pages", "scratch", "gates",
+        "structure", "terminal", "report", "cli", "__main__", "features", "neurons", "plots", "pages", "scratch", "gates",
         "diagrams",
     ]  # fmt: skip
     assert {path.stem for path in (ROOT / "charlm").glob("*.py")} == {*order, "__init__"}
