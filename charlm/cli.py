@@ -1,7 +1,8 @@
 """The `charlm` command: train a network on any text, let it write, and see how good it is.
 
 A script can trust its exit codes: 0, done; 2, bad input, with one line that says what is wrong; 1, training failed;
-130 or 143, stopped by SIGINT (Ctrl-C) or SIGTERM, and saved; 141, given up since nobody reads what training prints. With `--json` standard output is one JSON object.
+130 or 143, stopped by SIGINT (Ctrl-C) or SIGTERM, and saved; 141, given up since nobody reads what training prints.
+With `--json` standard output is one JSON object.
 """
 
 import argparse

@@ -90,8 +90,10 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
     if feed == "lines":
         reasons.append("Short lines without a text's punctuation: a list, fed line by line, its duplicates taken out.")
     distinct = _alphabet(text, chosen, reasons)
-    items = len(split(unique_lines(text), chosen["validation"])[0]) if feed == "lines" else characters
-    _batches(items, chosen, reasons)
+    if feed == "lines":
+        _batches_of_lines(len(split(unique_lines(text), chosen["validation"])[0]), chosen, reasons)
+    else:
+        _batches(characters, chosen, reasons)
     chosen.setdefault("precision", best_precision())
     chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
     speed = speed or products_per_second(chosen["precision"])
@@ -209,8 +211,6 @@ def _alphabet(text, chosen, reasons):
 
 def _batches(characters, chosen, reasons):
     """Choose rows and length of a batch, wide for a long text, and at least `FEWEST_BATCHES` of them in an epoch."""
-    if chosen["feed"] == "lines":
-        return _batches_of_lines(characters, chosen, reasons)
     rows = chosen.get("batch_size") or next(
         size for size, least in ((64, LARGE), (32, MIDDLE), (16, SMALL), (8, 0)) if characters >= least
     )

@@ -58,6 +58,14 @@ def fit(run, model, data, callbacks=(), epoch=0, snapshot=None, signals=None):
     fit_on(model, data[0], snapshot, 3, epoch, validation_data=data[1], callbacks=every, shuffle=False, verbose=0)
 
 
+def stop(begin, data, *moment):
+    """Begin a run and stop it after a batch of an epoch."""
+    run, model = begin("run", True)
+    with pytest.raises(Stopped), Signals() as signals:
+        fit(run, model, data, [StopAt(*moment)], signals=signals)
+    return run
+
+
 def curve(run):
     return [(row["epoch"], row["loss"], row["val_loss"]) for row in run.history()]
 
@@ -87,9 +95,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, ki
 
 def test_the_time_before_a_stop_counts(begin, feed):
     data = feed("streams")
-    run, model = begin("run", True)
-    with pytest.raises(Stopped), Signals() as signals:
-        fit(run, model, data, [StopAt(1, 3)], signals=signals)
+    run = stop(begin, data, 1, 3)
     snapshot = find_snapshot(run)
     first = run.history()[0]["seconds"]
     assert seconds_spent(run, snapshot) == pytest.approx(first + snapshot.seconds) and snapshot.seconds > 0
@@ -102,9 +108,7 @@ def test_the_time_before_a_stop_counts(begin, feed):
 
 def test_a_signal_in_an_epochs_last_batch_waits_for_its_checkpoint(begin, feed):
     data = feed("streams")
-    run, model = begin("run", True)
-    with pytest.raises(Stopped), Signals() as signals:
-        fit(run, model, data, [StopAt(0, len(data[0]) - 1)], signals=signals)
+    run = stop(begin, data, 0, len(data[0]) - 1)
     assert [c.epoch for c in run.checkpoints()] == [1] and find_snapshot(run) is None
 
 
@@ -124,9 +128,7 @@ def test_snapshots_are_written_in_time_and_only_the_last_is_kept(begin, feed, mo
 
 def test_a_snapshot_that_was_cut_off_while_written_is_not_taken(begin, feed):
     data = feed("streams")
-    run, model = begin("run", True)
-    with pytest.raises(Stopped), Signals() as signals:
-        fit(run, model, data, [StopAt(1, 3)], signals=signals)
+    run = stop(begin, data, 1, 3)
     snapshot = find_snapshot(run)
     snapshot.path.rename(snapshot.path.with_name("unfinished-" + snapshot.path.name))  # as a kill would have left it
     _, epoch, found = take_up(run)
@@ -135,9 +137,7 @@ def test_a_snapshot_that_was_cut_off_while_written_is_not_taken(begin, feed):
 
 def test_a_damaged_snapshot_is_refused(begin, feed):
     data = feed("streams")
-    run, model = begin("run", True)
-    with pytest.raises(Stopped), Signals() as signals:
-        fit(run, model, data, [StopAt(1, 3)], signals=signals)
+    run = stop(begin, data, 1, 3)
     file = find_snapshot(run).path
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(ValueError, match="is damaged"):
