@@ -1,49 +1,44 @@
 """charlm: character-level recurrent language models on Keras 3 and TensorFlow.
 
-The data flows one way: corpora → vocabulary → pipelines → rnn → models → loop → generation → metrics → training →
-snapshots, transfer, settings, pace, anytext → baselines, novelty, structure, report, terminal, cli → features, neurons, plots, pages.
-Beside it stand the first and the last lesson: scratch, gates and diagrams, with nothing of TensorFlow's in the first.
+The small module stands here, in the order in which a text walks through it: corpora, vocabulary, pipelines, models,
+training, runs, generation, metrics. Each other concern has a folder of its own: docs/architecture.md shows them.
+TensorFlow starts when the first of the names below needs it.
 """
 
-from charlm import _quiet  # noqa: F401  (before any other module imports TensorFlow)
-from charlm.corpora import Corpus, list_corpora, load_corpus, load_folder, unique_lines
-from charlm.generation import Generator, generate_text
-from charlm.machine import describe_machine, profile
-from charlm.metrics import evaluate, evaluate_lines
-from charlm.models import build_model, compile_model, with_batch_size
-from charlm.pipelines import lines, split, split_input_target, streams, windows
-from charlm.settings import suggest
-from charlm.training import Run, checkpoints, resume
-from charlm.transfer import extend, extended_vocabulary
-from charlm.vocabulary import Vocabulary
+import importlib
+import os
+
+if os.environ.get("CHARLM_VERBOSE") != "1":
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Corpus",
-    "Generator",
-    "Run",
-    "Vocabulary",
-    "build_model",
-    "checkpoints",
-    "compile_model",
-    "describe_machine",
-    "evaluate",
-    "evaluate_lines",
-    "extend",
-    "extended_vocabulary",
-    "generate_text",
-    "lines",
-    "list_corpora",
-    "load_corpus",
-    "load_folder",
-    "profile",
-    "resume",
-    "split",
-    "split_input_target",
-    "streams",
-    "suggest",
-    "unique_lines",
-    "windows",
-    "with_batch_size",
-]
+_HOMES = {
+    "anytext.settings": ["suggest"],
+    "anytext.transfer": ["extend", "extended_vocabulary"],
+    "corpora": ["Corpus", "list_corpora", "load_corpus", "load_folder", "unique_lines"],
+    "generation": ["Generator", "generate_text"],
+    "metrics": ["evaluate", "evaluate_lines"],
+    "models": ["build_model", "compile_model", "with_batch_size"],
+    "pipelines": ["lines", "split", "split_input_target", "streams", "windows"],
+    "runs": ["Run", "checkpoints", "resume"],
+    "support.machine": ["describe_machine", "profile"],
+    "vocabulary": ["Vocabulary"],
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name):
+    """Import a public name, or a module of the small ones, when it is first used (PEP 562)."""
+    if name in (*_HOMES, "training"):
+        return importlib.import_module(f"charlm.{name}")
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'charlm' has no attribute {name!r}; it has {', '.join(__all__)}.")
+    value = globals()[name] = getattr(importlib.import_module(f"charlm.{_HOME_OF[name]}"), name)
+    return value
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

@@ -1,7 +1,7 @@
 """The stateful generator: text from a trained network, as fast as the machine allows.
 
-A `Generator` owns its state in the open instead of a stateful Keras layer: a call with a prompt starts from zero
-state, `more` goes on where the last call stopped, and `state` can be kept and put back.
+A `Generator` owns explicit states instead of a stateful Keras layer: a call with a prompt starts from zero state,
+`more` goes on where the last call stopped, and `state` can be kept and put back.
 """
 
 import html
@@ -12,18 +12,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.loop import CHUNK, Loop, NetworkState, Sampling
+from charlm.engine.loop import CHUNK, Loop, NetworkState, Sampling
 
 START = "\n"  # what an empty prompt stands for: the text begins on a new line
 KEPT = 256  # characters in which `more` still finds the beginning of a stop text
-LISTS = (list, tuple, np.ndarray)
 
 
 class State(NamedTuple):
     """Where a generator stands: put it back to go on from there again."""
 
     network: NetworkState
-    seeds: tuple  # one a row
+    keys: tuple  # (seed, row) of each row: what its random numbers are drawn by
     written: np.ndarray  # (rows,) characters drawn since the prompt: the place in each row's random numbers
     tails: tuple  # the last characters of each row, in which a stop text may have begun
     single: bool  # whether the prompt was one string rather than a list
@@ -87,7 +86,9 @@ class Generator:
             top_k: draw only among the k likeliest characters, at least 1; number, list or None for all.
             top_p: draw only among the likeliest that together reach this probability, above 0 to 1; likewise.
             stop: text, or list of texts, after which a row ends.
-            seed: whole number at least 0 that repeats the draws; row r uses seed + r; or a list with one for each row.
+            seed: whole number at least 0 that repeats the draws: each row has random numbers of its own, which no
+                other seed has. Or a list with one for each row: a seed, for what a text alone is drawn by, or a pair
+                (seed, row), for what that row of a batch is.
             include_prompt: whether the result begins with the prompt.
             unknown: for prompt characters outside the vocabulary: "error", "drop" or "replace", as in
                 `Vocabulary.encode`.
@@ -126,7 +127,7 @@ class Generator:
         """
         if self._state is None:
             raise ValueError("There is nothing to go on from yet: call generate first, or set state.")
-        rows = len(self._state.seeds)
+        rows = len(self._state.keys)
         sampling = self._sampling(rows, temperature, top_k, top_p)
         return self._join(self._write(self._state, _length(length), sampling, _stops(stop)), verbose)
 
@@ -163,8 +164,8 @@ class Generator:
             A `Comparison`, which shows as a table in a notebook and as text in a terminal.
         """
         rows = len(temperatures)
-        seeds = [_seeds(seed, 1)[0]] * rows
-        texts = self.generate([prompt] * rows, length, list(temperatures), seed=seeds, **settings)
+        keys = _keys(seed, 1) * rows
+        texts = self.generate([prompt] * rows, length, list(temperatures), seed=keys, **settings)
         return Comparison(tuple(temperatures), tuple(texts))
 
     def reset(self):
@@ -179,7 +180,7 @@ class Generator:
     @state.setter
     def state(self, state):
         if state is not None:
-            fresh = self._loop.start(len(state.seeds))
+            fresh = self._loop.start(len(state.keys))
             shapes = [[tuple(x.shape) for x in (*sum(n.states, ()), n.logits)] for n in (state.network, fresh)]
             if shapes[0] != shapes[1]:
                 raise ValueError(
@@ -192,24 +193,24 @@ class Generator:
         """Check everything at once, read the prompts, and return the iterator of pieces."""
         given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         rows = _count_rows(given)
-        single = not any(isinstance(value, LISTS) for value in given.values())
+        single = not any(map(_is_list, given.values()))
         sampling = self._sampling(rows, temperature, top_k, top_p)
-        length, stops, seeds = _length(length), _stops(stop), _seeds(seed, rows)
-        prompts = list(prompt) if isinstance(prompt, LISTS) else [prompt] * rows
+        length, stops, keys = _length(length), _stops(stop), _keys(seed, rows)
+        prompts = list(prompt) if _is_list(prompt) else [prompt] * rows
         ids = [self._read_prompt(text, *unknown) for text in prompts]
         network, _ = self._loop.read(self._loop.start(rows), ids)
         if not np.isfinite(network.logits).all():
             raise ValueError(
                 "The network's scores are not numbers: its weights are damaged. Use an earlier checkpoint."
             )
-        self._state = State(network, seeds, np.zeros(rows, np.int64), ("",) * rows, single)
+        self._state = State(network, keys, np.zeros(rows, np.int64), ("",) * rows, single)
         pieces = self._write(self._state, length, sampling, stops)
         return itertools.chain([prompts], pieces) if include_prompt else pieces
 
     def _join(self, chunks, verbose):
         """Join each row's pieces; with `verbose`, say how fast they came."""
         began, written_before = time.perf_counter(), self._state.written.sum()
-        texts = [""] * len(self._state.seeds)
+        texts = [""] * len(self._state.keys)
         for pieces in chunks:
             texts = [text + piece for text, piece in zip(texts, pieces, strict=True)]
         if verbose:
@@ -244,7 +245,7 @@ class Generator:
 
         It goes on from its own `state`, whatever other calls do meanwhile, and leaves each new one with the generator.
         """
-        going = np.ones(len(state.seeds), bool)
+        going = np.ones(len(state.keys), bool)
         kept = max([KEPT, *map(len, stops)])
         while length > 0 and going.any():
             counts = np.where(going, min(length, CHUNK), 0).astype(np.int32)
@@ -258,8 +259,8 @@ class Generator:
 
     def _write_chunk(self, state, counts, sampling, stops):
         """Write up to `CHUNK` characters a row; where a stop text ends earlier, only up to there."""
-        places = zip(state.seeds, state.written, strict=True)
-        uniforms = np.stack([draw_uniforms(seed, start, CHUNK) for seed, start in places])
+        places = zip(state.keys, state.written, strict=True)
+        uniforms = np.stack([draw_uniforms(*key, start, CHUNK) for key, start in places])
         network, ids = self._loop.write(state.network, counts, uniforms, sampling)
         texts = [self.vocabulary.decode(row[:count]) for row, count in zip(ids, counts, strict=True)]
         ends = [_end_of_stop(tail, text, stops) for tail, text in zip(state.tails, texts, strict=True)]
@@ -294,17 +295,18 @@ def generate_text(model, vocabulary, prompt="", length=500, **settings):
     return Generator(model, vocabulary).generate(prompt, length, **settings)
 
 
-def draw_uniforms(seed, start, count):
-    """Return random numbers `start` to `start + count` of a seed's endless sequence.
+def draw_uniforms(seed, row, start, count):
+    """Return random numbers `start` to `start + count` of the endless sequence of a row.
 
-    Any stretch can be drawn alone, so a text does not depend on the pieces in which it was written.
+    Philox (Salmon et al. 2011) is keyed by the seed and counts by row, so no two of them share a stretch. Any stretch
+    can be drawn alone, so a text does not depend on the pieces in which it was written.
 
     Returns:
         (count,) float32 in [0, 1).
     """
     first, last = start // CHUNK, (start + count - 1) // CHUNK
     blocks = [
-        np.random.Generator(np.random.Philox(key=seed, counter=[0, block, 0, 0])).random(CHUNK, np.float32)
+        np.random.Generator(np.random.Philox(key=seed, counter=[0, block, row, 0])).random(CHUNK, np.float32)
         for block in range(int(first), int(last) + 1)
     ]
     return np.concatenate(blocks)[start - first * CHUNK :][:count]
@@ -325,8 +327,12 @@ def _end_of_stop(tail, text, stops):
     return min(ends, default=None)
 
 
+def _is_list(value):
+    return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
 def _count_rows(given):
-    lengths = {name: len(value) for name, value in given.items() if isinstance(value, LISTS)}
+    lengths = {name: len(value) for name, value in given.items() if _is_list(value)}
     if len(set(lengths.values())) > 1 or 0 in lengths.values():
         named = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise ValueError(f"Lists must have one entry for each row, at least one, but have: {named}.")
@@ -359,11 +365,16 @@ def _stops(stop):
     return stops
 
 
-def _seeds(seed, rows):
+def _keys(seed, rows):
+    """Return the (seed, row) by which each row's random numbers are drawn."""
     if seed is None:
         seed = int(np.random.SeedSequence().generate_state(1)[0])
-    seeds = tuple(seed) if isinstance(seed, LISTS) else tuple(seed + row for row in range(rows))
-    for value in seeds:
+    if not _is_list(seed):
+        seed = [(seed, row) for row in range(rows)]
+    keys = [tuple(value) if _is_list(value) else (value, 0) for value in seed]
+    for value in itertools.chain(*keys):
         if value != int(value) or value < 0:
             raise ValueError(f"seed is {value}; it must be a whole number, at least 0.")
-    return tuple(map(int, seeds))
+    if any(len(key) != 2 for key in keys):
+        raise ValueError("seed has an entry that is neither a number nor a pair (seed, row); give one of them.")
+    return tuple((int(number), int(row)) for number, row in keys)

@@ -3,12 +3,12 @@
 import math
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from charlm.loop import Loop
+from charlm.engine.loop import Loop
+from charlm.support.startup import keras
 
-BLOCK = 1000  # neighbouring losses hang together; blocks this long are nearly independent
+BLOCK = 1000  # losses of neighbouring characters are correlated; means of blocks this long hardly are
 LINES_AT_ONCE = 64  # rows of one compiled function
 WARMUP = 200  # characters a row reads before it is scored, so that no score begins with a state of zero
 

@@ -2,14 +2,12 @@
 
 import contextlib
 
-import keras
-
-from charlm import rnn
-from charlm._quiet import start_xla
-from charlm.machine import best_precision
+from charlm.engine import rnn
+from charlm.engine.rnn import cell_name, recurrent_layers
+from charlm.support.machine import best_precision
+from charlm.support.startup import keras, start_xla
 
 LAYERS = {"rnn": rnn.SimpleRNN, "gru": rnn.GRU, "lstm": rnn.LSTM}
-KERAS_LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # Keras' dtype policies
 FINAL_RATE = 0.01  # where a cosine schedule ends, as a share of the learning rate
 
@@ -148,16 +146,6 @@ def compile_arguments(model):
     found = {**found, "weight_decay": config["weight_decay"] or 0.0, **schedule}
     again = _optimizer(**found).get_config()
     return found if {**again, "name": ""} == {**config, "name": ""} else None
-
-
-def cell_name(layer):
-    """Name the cell of a recurrent layer, Keras' or charlm's: "gru", "lstm" or "rnn"."""
-    return next(name for name, kind in KERAS_LAYERS.items() if isinstance(layer, kind))
-
-
-def recurrent_layers(model):
-    """List a model's recurrent layers, first to last."""
-    return [layer for layer in model.layers if isinstance(layer, keras.layers.RNN)]
 
 
 def reset_states(model):

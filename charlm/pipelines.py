@@ -6,21 +6,11 @@ They read the ids, one or two bytes a character; a batch is cut out whole and ca
 import itertools
 
 import numpy as np
-import tensorflow as tf
+
+from charlm.support.startup import tf
 
 MOST_FILLED = 20  # places in a batch of lines for each character that stands in one
 ROUNDING = 1e-6  # 1 - 0.05 - 0.05 is a little less than 0.9, and must not cost a character
-
-
-class _Epoch:
-    """The number of the epoch that the next shuffled pass is for, where training has told it."""
-
-    number = None
-
-    @classmethod
-    def take(cls, passes):
-        number, cls.number = cls.number, None
-        return passes if number is None else number
 
 
 def split(ids, validation=0.1, test=0.0):
@@ -61,7 +51,7 @@ def split_input_target(chunk):
     return chunk[..., :-1], chunk[..., 1:]
 
 
-def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0):
+def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0, epoch=None):
     """Cut a text into windows of T+1 characters, shuffle them, and batch them.
 
     For networks that start every window from zero state (`stateful=False`). Every epoch has an order of its own,
@@ -73,6 +63,8 @@ def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0):
         batch_size: windows in a batch, B.
         shuffle: whether windows come in a random order; in the text's order otherwise.
         seed: integer at least 0 that decides the orders.
+        epoch: a function that tells which epoch a pass is for, from 0, such as `run.epoch`, so that a resumed run goes
+            on in the order of one that never stopped; None counts the passes over this dataset.
 
     Returns:
         A `tf.data.Dataset` of (inputs, targets), both (B, T) int32; targets are the inputs one character on.
@@ -83,7 +75,7 @@ def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0):
     span = sequence_length + 1
     _check_sizes(ids, sequence_length, batch_size, batch_size * span, f"(sequence_length {sequence_length} + 1)")
     starts = np.arange(len(ids) // span) * span
-    return _dataset(_spans(ids, sequence_length), *_batched(starts, batch_size, shuffle, seed), batch_size)
+    return _dataset(_spans(ids, sequence_length), *_batched(starts, batch_size, shuffle, seed, epoch), batch_size)
 
 
 def streams(ids, sequence_length=100, batch_size=64):
@@ -112,13 +104,13 @@ def streams(ids, sequence_length=100, batch_size=64):
     return _dataset(_spans(ids, sequence_length), lambda: starts, batches, batch_size)
 
 
-def lines(ids, end, batch_size=64, shuffle=True, seed=0):
+def lines(ids, end, batch_size=64, shuffle=True, seed=0, drop_remainder=True, epoch=None):
     """Give a network a list line by line: each row is one line, read from zero state, from its start to its end.
 
     For lists of short texts, such as names, with `stateful=False`. `end`, the line break, starts a row, so that the
     first character is predicted too, and ends it. Shorter lines are filled up with it to the longest line's length,
-    and weights keep what is filled out of the loss. Empty lines are skipped; lines that do not fill a batch are left
-    out of a pass. Every pass has an order of its own, which `seed` repeats.
+    and weights keep what is filled out of the loss. Empty lines are skipped. Every pass has an order of its own, which
+    `seed` repeats.
 
     Args:
         ids: (characters,) unsigned integers, of a text whose lines end with `end`.
@@ -126,33 +118,31 @@ def lines(ids, end, batch_size=64, shuffle=True, seed=0):
         batch_size: lines in a batch, B.
         shuffle: whether lines come in a random order; in the text's order otherwise.
         seed: integer at least 0 that decides the orders.
+        drop_remainder: whether lines that do not fill a batch are left out of a pass, as is best for training. Without
+            it the last batch is filled up with rows of weight 0, so that a validation loss is that of the whole list.
+        epoch: as in `windows`.
 
     Returns:
         A `tf.data.Dataset` of (inputs, targets, weights), (B, T) int32, int32 and float32, where T is the longest
-        line and its end. Weights are 0 where a row is filled up; their mean in a batch is 1, so that its loss is that
-        of an average character.
+        line and its end. Weights are 0 where a row is filled up; their mean, in a batch or without `drop_remainder` in
+        the list, is 1, so that the loss is that of an average character.
 
     Raises:
-        ValueError: fewer than B lines, B below 1, a negative seed, or lines so unequal that most of the batches'
+        ValueError: fewer than B lines where the remainder is dropped, B below 1, a negative seed, or lines so unequal that most of the batches'
             places would be filled up.
     """
     _check_sizes(ids, 1, batch_size, 0, "")
     rows = _line_rows(np.asarray(ids), end)
-    if len(rows) < batch_size:
+    if not drop_remainder:
+        rows = np.pad(rows, ((0, -len(rows) % batch_size), (0, 0)), constant_values=end)
+    if len(rows) < max(batch_size, 1):
         raise ValueError(
             f"{len(rows):,} lines are too few for one batch: batch_size {batch_size} needs as many. Lower it, or use "
             "a longer list."
         )
-    dataset = _dataset(rows, *_batched(np.arange(len(rows)), batch_size, shuffle, seed), batch_size)
-    return dataset.map(lambda inputs, targets: (inputs, targets, _line_weights(targets, end)))
-
-
-def set_epoch(number):
-    """Tell what shuffles which epoch its next pass is for, so that a resumed run goes on as if it had never stopped.
-
-    Without it, or with None, a dataset's first pass is epoch 0, its second epoch 1, and so on.
-    """
-    _Epoch.number = number
+    mean = None if drop_remainder else tf.reduce_mean(_line_weights(tf.constant(rows[:, 1:], tf.int32), end))
+    dataset = _dataset(rows, *_batched(np.arange(len(rows)), batch_size, shuffle, seed, epoch), batch_size)
+    return dataset.map(lambda inputs, targets: (inputs, targets, _scaled(_line_weights(targets, end), mean)))
 
 
 def _spans(ids, sequence_length):
@@ -178,23 +168,24 @@ def _line_rows(ids, end):
 
 
 def _line_weights(targets, end):
-    """1 up to each row's first `end`, 0 after it; then scaled to a mean of 1."""
+    """1 up to each row's first `end`, 0 after it, and in rows that hold no line."""
     is_end = tf.cast(targets == tf.cast(end, targets.dtype), tf.float32)
-    weights = tf.cast(tf.cumsum(is_end, axis=1, exclusive=True) == 0, tf.float32)
-    return weights / tf.reduce_mean(weights)
+    return tf.cast(tf.cumsum(is_end, axis=1, exclusive=True) == 0, tf.float32) * (1 - is_end[:, :1])
 
 
-def _batched(places, batch_size, shuffle, seed):
+def _scaled(weights, mean=None):
+    return weights / (tf.reduce_mean(weights) if mean is None else mean)
+
+
+def _batched(places, batch_size, shuffle, seed, epoch):
     """Return a function that lays places out as (batches, batch), in a new order at each call, and the batches."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise ValueError(f"seed is {seed}; it must be a whole number, at least 0.")
     batches = len(places) // batch_size
-    passes = itertools.count()
+    epoch = epoch or itertools.count().__next__
 
     def batched():
-        order = places
-        if shuffle:
-            order = np.random.default_rng((seed, _Epoch.take(next(passes)))).permutation(places)
+        order = np.random.default_rng((seed, epoch())).permutation(places) if shuffle else places
         return order[: batches * batch_size].reshape(batches, batch_size)
 
     return batched, batches

@@ -1,11 +1,13 @@
 """Characters to ids and back: a vocabulary is the sorted distinct characters of a text."""
 
+from collections import Counter
+
 import numpy as np
 
-MARK = "\N{REPLACEMENT CHARACTER}"  # what stands for characters too rare to learn
+MARK = "\N{REPLACEMENT CHARACTER}"  # the unknown token, which stands for characters too rare to learn
 CODE_POINTS = 0x110000  # of Unicode
-CHUNK = 1 << 16  # characters encoded at a time: their code points, four bytes each, stay in the processor's cache
-UNKNOWN_SHOWN = 10  # an error names this many unknown characters at most
+ENCODED_AT_ONCE = 1 << 16  # characters: their code points, four bytes each, stay in the processor's cache
+UNKNOWN_SHOWN = 10  # characters that an error names at most
 
 
 class Vocabulary:
@@ -16,17 +18,19 @@ class Vocabulary:
 
         Args:
             characters: string of distinct characters; sorted here.
-            mark: the one of them that stands for every character outside the vocabulary; None for none.
+            mark: the unknown token: the one of them that stands for every other character; None for none.
 
         Raises:
-            ValueError: no characters, one of them twice, or a mark that is not among them.
+            ValueError: no characters, one of them twice, or an unknown token that is not among them.
         """
         ordered = "".join(sorted(characters))
         if not ordered:
             raise ValueError("A vocabulary needs at least one character and got none: give it a text.")
         if len(set(ordered)) != len(ordered):
-            twice = sorted({c for c in ordered if ordered.count(c) > 1})
-            raise ValueError(f"{twice!r} occur more than once; use Vocabulary.from_text for a text.")
+            twice = sorted(character for character, count in Counter(ordered).items() if count > 1)
+            more = ", …" if len(twice) > UNKNOWN_SHOWN else ""
+            shown = ", ".join(map(repr, twice[:UNKNOWN_SHOWN]))
+            raise ValueError(f"{shown}{more} occur more than once; use Vocabulary.from_text for a text.")
         if mark is not None and (len(mark) != 1 or mark not in ordered):
             raise ValueError(f"mark={mark!r} is not one of the vocabulary's characters; choose one, or None.")
         self.characters, self.mark = ordered, mark
@@ -39,8 +43,8 @@ class Vocabulary:
 
         Args:
             text: string.
-            min_count: characters that occur less often are left out, and the mark \N{REPLACEMENT CHARACTER} stands for them, as for any
-                other outside the vocabulary. 1 leaves none out and needs no mark.
+            min_count: characters that occur less often are left out, and the unknown token U+FFFD stands for them, as
+                for any other outside the vocabulary. 1 leaves none out and needs no unknown token.
 
         Raises:
             ValueError: `text` is empty, `min_count` is below 1, or so high that no character is left.
@@ -65,7 +69,7 @@ class Vocabulary:
         Args:
             text: string.
             unknown: what to do with a character outside the vocabulary: "error", "drop" it, or "replace" it. Under
-                "error" a vocabulary with a mark writes that instead.
+                "error" a vocabulary with an unknown token writes that instead.
             replacement: the character of the vocabulary that stands for unknown ones under "replace".
 
         Returns:
@@ -78,7 +82,7 @@ class Vocabulary:
             raise ValueError(f"unknown={unknown!r}; choose 'error', 'drop' or 'replace'.")
         ids = np.empty(len(text), self.dtype)
         strangers = []
-        for start, codes in zip(range(0, len(text), CHUNK), _code_points(text), strict=True):
+        for start, codes in zip(range(0, len(text), ENCODED_AT_ONCE), _code_points(text), strict=True):
             found = self._table.take(codes, mode="clip")
             if found.max() == len(self):
                 strangers.append(start + np.flatnonzero(found == len(self)))
@@ -120,10 +124,10 @@ class Vocabulary:
 
     def __repr__(self):
         shown = self.characters if len(self) <= 100 else self.characters[:100] + "…"
-        return f"Vocabulary({len(self)} characters: {shown!r}{f', mark {self.mark}' if self.mark else ''})"
+        return f"Vocabulary({len(self)} characters: {shown!r}{f', unknown token {self.mark}' if self.mark else ''})"
 
     def _lookup_table(self):
-        """Code point to id; `len(self)` marks the unknown, and the last entry catches all that lie beyond."""
+        """Code point to id; `len(self)` stands for the unknown, and the last entry catches all that lie beyond."""
         codes = np.array([ord(c) for c in self.characters])
         table = np.full(codes[-1] + 2, len(self), np.int32)
         table[codes] = np.arange(len(self))
@@ -152,9 +156,9 @@ def count_characters(text):
 
 
 def _code_points(text):
-    """Yield the code points of `text`, `CHUNK` characters at a time."""
-    for start in range(0, len(text), CHUNK):
-        yield np.frombuffer(text[start : start + CHUNK].encode("utf-32-le", "surrogatepass"), "<u4")
+    """Yield the code points of `text`, `ENCODED_AT_ONCE` characters at a time."""
+    for start in range(0, len(text), ENCODED_AT_ONCE):
+        yield np.frombuffer(text[start : start + ENCODED_AT_ONCE].encode("utf-32-le", "surrogatepass"), "<u4")
 
 
 def _name_unknown(text, positions):

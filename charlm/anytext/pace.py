@@ -1,0 +1,139 @@
+"""How long training takes and may take: callbacks that keep it in its time and end it, and measurements of speed."""
+
+import math
+import time
+
+from charlm.engine.rnn import gru_step
+from charlm.models import FINAL_RATE
+from charlm.support.startup import keras, tf
+
+VALIDATION_COST = 0.35  # of a character validated, against one trained on
+WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
+WARM_SHARE = 0.05  # of the time, by which it has risen in any case
+NOT_WORTH = 0.02  # of the time, which is too little to begin an epoch with
+
+
+class Clock(keras.callbacks.Callback):
+    """Fits training to its time: the learning rate falls as time goes by, and training ends when it is over.
+
+    The rate rises from 0 over the first batches and then falls by a cosine to 1 % of itself, which it reaches with the
+    end of the time, or with the last batch of all epochs if that comes first.
+    """
+
+    def __init__(self, rate, batches, seconds=math.inf, spent=0.0, held_out=0):
+        """Plan a training.
+
+        Args:
+            rate: the highest learning rate.
+            batches: of all epochs.
+            seconds: that training may take, the validation at its end included.
+            spent: seconds of them that went by before, in earlier processes.
+            held_out: batches of a validation, before one has been timed.
+        """
+        super().__init__()
+        self.rate, self.batches, self.seconds, self.spent, self.held_out = rate, batches, seconds, spent, held_out
+        self._began, self._validation, self._timed, self._batches_timed = None, None, 0.0, 0
+
+    def on_train_begin(self, logs=None):
+        self._began = self._began or time.monotonic() - self.spent
+        self._done = int(self.model.optimizer.iterations)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._batch_began = time.monotonic()
+        gone = max(self._done / self.batches, min(self._gone() / max(self.seconds - self._last(), 1e-3), 1.0))
+        warm = min(1.0, (self._done + 1) / min(WARM_BATCHES, max(1, self.batches // 10)))
+        if self.seconds < math.inf:
+            warm = max(warm, min(1.0, gone / WARM_SHARE))
+        falling = FINAL_RATE + (1 - FINAL_RATE) * (1 + math.cos(math.pi * min(gone, 1.0))) / 2
+        self.model.optimizer.learning_rate = self.rate * warm * falling
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._done += 1
+        if batch > 0:  # an epoch's first batch waits for the pipeline, and the very first for XLA
+            self._timed += time.monotonic() - self._batch_began
+            self._batches_timed += 1
+        if self._gone() + self._last() > self.seconds:
+            self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self._gone() + self._last() > (1 - NOT_WORTH) * self.seconds:
+            self.model.stop_training = True
+
+    def on_test_begin(self, logs=None):
+        self._test_began = time.monotonic()
+
+    def on_test_end(self, logs=None):
+        self._validation = time.monotonic() - self._test_began
+
+    def _gone(self):
+        return time.monotonic() - self._began
+
+    def _last(self):
+        """How long the validation at the end will take."""
+        if self._validation is not None:
+            return self._validation
+        return self.held_out * VALIDATION_COST * self._timed / max(self._batches_timed, 1)
+
+
+class Patience(keras.callbacks.Callback):
+    """Ends training after some epochs without a better validation loss; a resumed run remembers those before."""
+
+    def __init__(self, history, epochs, since=0):
+        """Begin with what is known.
+
+        Args:
+            history: from `Run.history`.
+            epochs: without a better validation loss, after which training ends.
+            since: the epoch after which they count: where a finished run was asked for more.
+        """
+        super().__init__()
+        self.epochs, self.since = epochs, since
+        self._losses = {row["epoch"]: row["val_loss"] for row in history}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._losses[epoch + 1] = logs["val_loss"]
+        if self.is_over():
+            self.model.stop_training = True
+
+    def is_over(self):
+        """Whether the last epochs were no better than the best before them."""
+        if not self._losses:
+            return False
+        best = min(self._losses, key=self._losses.get)
+        return max(self._losses) - max(best, self.since) >= self.epochs
+
+
+class Timer(keras.callbacks.Callback):
+    """Times the batches of a training but for the first few; `seconds` is the result."""
+
+    def __init__(self, skipped):
+        super().__init__()
+        self.skipped, self.seconds = skipped, math.nan
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch + 1 == self.skipped:
+            self._began = time.perf_counter()
+        elif batch + 1 > self.skipped:
+            self.seconds = time.perf_counter() - self._began
+
+
+def products_per_second(precision="float32"):
+    """Measure how many multiplications and additions a second this machine does in a GRU's steps, gates included.
+
+    Returns:
+        A float: those of a hundred steps of 64 rows and 512 units, after as many to warm up.
+    """
+    rows, units = 64, 512
+    kernel = tf.random.normal((units, 3 * units), stddev=0.02, dtype=precision)
+    projected = tf.random.normal((rows, 3 * units))
+
+    @tf.function(jit_compile=precision == "float32")  # as `charlm.engine.rnn` does
+    def steps(hidden):
+        for _ in tf.range(100):
+            _, (hidden,) = gru_step(projected, [hidden], kernel)
+        return hidden
+
+    hidden = steps(tf.zeros((rows, units)))
+    began = time.perf_counter()
+    steps(hidden).numpy()
+    return 100 * 2 * rows * units * 3 * units / (time.perf_counter() - began)

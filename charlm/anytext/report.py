@@ -1,0 +1,158 @@
+"""The report on a trained run: its loss beside n-gram baselines, what it copied, samples, and one sentence of advice."""
+
+import json
+import math
+
+from charlm.anytext.settings import longest_training
+from charlm.evaluation.ladder import ladder
+from charlm.evaluation.novelty import longest_copied, names_novelty
+from charlm.generation import Generator, opening
+from charlm.metrics import evaluate, evaluate_lines
+from charlm.support.files import write_text
+from charlm.support.machine import release_memory
+
+TEMPERATURES = (0.5, 0.8, 1.0)
+SHOWN = 300  # characters of a sample
+SHOWN_LINES = 10
+COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
+COPIED = 80  # characters in one go, from which on a network has memorised them
+NAMES_SAMPLED = 1000
+COUNTED = 5_000_000  # training characters, above which only the last `COUNTED_OF_LONG` are counted and searched
+COUNTED_OF_LONG = 1_500_000
+ROWS = 64  # of the validation text, read side by side
+WIDE = 0.25  # nats between training and validation, from which on regularising helps
+LITTLE = 300_000  # characters to train on, below which n-grams are hard to beat
+REPORT_SECONDS = 12.0, 6e-6  # in any case, and for each character of the text
+
+
+def report_seconds(characters):
+    """Estimate how long a report takes, for a text of so many characters."""
+    return REPORT_SECONDS[0] + REPORT_SECONDS[1] * min(characters, COUNTED)
+
+
+def report(run, parts, settings):
+    """Weigh a run's best checkpoint, and write what was found to `report.json` in its folder.
+
+    Args:
+        run: a `Run` with a finished epoch.
+        parts: from `charlm.anytext.split.encode`.
+        settings: the run's `Settings`.
+
+    Returns:
+        A dictionary that JSON can hold; `show` writes it for a person.
+    """
+    release_memory()  # that training leaves
+    model = run.model()
+    generator = Generator(model, run.vocabulary)
+    score = (
+        evaluate(model, parts.validation, ROWS)
+        if parts.end is None
+        else evaluate_lines(model, parts.validation, parts.end)
+    )
+    counted = parts.train if len(parts.train) <= COUNTED else parts.train[-COUNTED_OF_LONG:]
+    steps = ladder(counted, parts.validation, len(parts.vocabulary), models={"this network": score.nats})
+    found = {
+        "nats": score.nats,
+        "bpc": score.bpc,
+        "standard_error": None if math.isnan(score.standard_error) else score.standard_error,
+        "epoch": run.store.choose("best").epoch,
+        "ngram": {"name": steps.best_ngram.name, "nats": steps.best_ngram.nats},
+        "ladder": str(steps),
+        **({"searched": len(counted)} if len(counted) < len(parts.train) else {}),
+        **_novelty(generator, parts, counted),
+        "samples": {str(t): run.display(_sample(generator, parts, t)) for t in TEMPERATURES},
+    }
+    found["advice"] = advise(run.history(), found, settings, len(parts.train))
+    write_text(run.path / "report.json", json.dumps(found, indent=2))
+    return found
+
+
+def advise(history, found, settings, characters):
+    """Say in one sentence what would help a run most, from its curve.
+
+    Args:
+        history: from `Run.history`; without an epoch, only what was found counts.
+        found: "nats", "ngram", "longest_copied" and "held_out_copied", as `report` finds them.
+        settings: the run's `Settings`.
+        characters: it was trained on.
+    """
+    behind = found["nats"] - found["ngram"]["nats"]
+    short = f"the {found['ngram']['name']} is {behind:.3f} nats better: " if behind > 0 else ""
+    dropout = f"dropout (now {settings.dropout:g})"
+    if found.get("longest_copied", 0) > max(COPIED, found.get("held_out_copied", 0)):
+        return (
+            f"it has memorised passages, {found['longest_copied']} characters in one go: use more text, fewer units or "
+            f"more {dropout}."
+        )
+    best = min(history, key=lambda row: row["val_loss"], default=None)
+    finished = max((row["epoch"] for row in history), default=0)
+    if best and finished - best["epoch"] > 1:
+        return (
+            f"{short}after epoch {best['epoch']} it began to overfit, so that epoch is kept; more text would help "
+            f"most, then more {dropout}; more time would not."
+        )
+    gap = best["val_loss"] - best["loss"] if best else 0.0
+    if best and finished < max(settings.epochs, longest_training(characters)) and gap < WIDE:
+        return f"{short}it was still learning when its time was over: train longer, with twice the minutes or epochs."
+    if gap >= WIDE:
+        return (
+            f"{short}it knows its training text {gap:.2f} nats better than new text: use more {dropout} or fewer "
+            "units, or find more text."
+        )
+    if behind > 0 and characters < LITTLE:
+        return f"{short}on so little text n-grams are hard to beat; more text would help most."
+    return f"{short}it has learned what a network of this size can learn here: more text, or more units, would help."
+
+
+def show(found):
+    """Write a report for a person."""
+    lines = ["Is it better than n-gram baselines? Nats per character on the held-out part:", "", found["ladder"], ""]
+    part = f" from the last {found['searched']:,} characters it was trained on" if "searched" in found else ""
+    if "longest_copied" in found:
+        lines.append(
+            f"Did it memorise its text? The longest run it copied{part}, in {COPY_SAMPLED:,} characters at temperature 1: "
+            f"{found['longest_copied']} characters."
+        )
+        if found.get("held_out_copied", 0) >= found["longest_copied"]:
+            lines.append(
+                f"The held-out part, which the network has not seen, shares {found['held_out_copied']} in one go with "
+                "the training part: the text repeats itself."
+            )
+    else:
+        lines.append(
+            f"Did it memorise its text? Of {NAMES_SAMPLED:,} lines at temperature 1, {found['new']:.1%} are new and "
+            f"{found['distinct']:.1%} distinct{', compared with those' + part if part else ''}."
+        )
+    for temperature, text in found["samples"].items():
+        lines += ["", f"--- temperature {temperature} ---", text.strip("\n")]
+    return "\n".join([*lines, "", f"Advice: {found['advice'][0].upper()}{found['advice'][1:]}"])
+
+
+def _novelty(generator, parts, train):
+    known = parts.vocabulary.decode(train)
+    if parts.end is None:
+        copied = longest_copied(_write(generator, COPY_SAMPLED, 1.0, rows=8), known)
+        facts = {"longest_copied": copied.length, "copied": copied.text}
+        if copied.length > COPIED:  # has the network memorised it, or does the text repeat itself?
+            held_out = parts.vocabulary.decode(parts.validation[:COPY_SAMPLED])
+            facts["held_out_copied"] = longest_copied(held_out, known).length
+        return facts
+    items = [line.strip("\n") for line in _lines(generator, NAMES_SAMPLED, 1.0)]
+    shares = names_novelty(items, known.split("\n"), parts.vocabulary.decode(parts.validation).split("\n"))
+    return {"new": shares.new, "distinct": shares.distinct}
+
+
+def _sample(generator, parts, temperature):
+    if parts.end is not None:
+        return "".join(_lines(generator, SHOWN_LINES, temperature))
+    return _write(generator, SHOWN, temperature)
+
+
+def _write(generator, length, temperature, rows=1):
+    prompts = [opening(generator.vocabulary)] * rows
+    texts = generator.generate(prompts, length // rows, temperature, seed=0, include_prompt=False)
+    return "".join(texts)
+
+
+def _lines(generator, count, temperature):
+    return generator.generate([""] * count, 100, temperature, stop="\n", seed=0, include_prompt=False)

@@ -1,0 +1,288 @@
+"""Settings that fit a text, a machine and a time: what feeds the network, how large it is, how long it learns, and why.
+
+The rules come from this project's own runs (README.md and the cards in charlm/pretrained): a network may have about as
+many parameters as the text has characters, it should read several characters for each parameter, and the less text
+there is, the more dropout it takes.
+"""
+
+import dataclasses
+import math
+
+from charlm.anytext.pace import VALIDATION_COST, products_per_second
+from charlm.anytext.split import VALIDATION, Split, cut
+from charlm.support.machine import best_precision
+from charlm.vocabulary import count_characters
+
+MINUTES = 10.0
+SMALL, MIDDLE, LARGE = 200_000, 500_000, 2_500_000  # characters to train on, at which settings change
+FREE_PARAMETERS = 250_000  # of a network for even the smallest text
+READ_PER_PARAMETER = 6  # characters, all epochs together
+READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs where it is shorter
+UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
+FEWEST_BATCHES = 50  # of an epoch
+FEWEST_CHARACTERS = 100
+MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in reasonable time and memory
+MANY_CHARACTERS = 256  # distinct ones, above which rare ones are left out
+RARE_SHARE = 0.001  # of a text that the unknown token may stand for
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How to train on a text; `reasons` says why, and `print` shows both."""
+
+    feed: str  # "streams", or "lines" for a list
+    min_count: int  # characters that occur less often are left out of the vocabulary
+    validation: float  # share of the text
+    cell: str
+    units: int
+    layers: int
+    embedding_dim: int
+    dropout: float
+    batch_size: int
+    sequence_length: int | None  # None for lines
+    epochs: int
+    patience: int  # epochs without a better validation loss, after which training stops
+    learning_rate: float
+    weight_decay: float
+    precision: str
+    minutes: float | None  # that training may take; None for no limit
+    given: tuple = ()  # names of the settings that were not chosen but given
+    reasons: tuple = ()
+
+    def __str__(self):
+        shown = ", ".join(f"{name} {getattr(self, name)}" for name in NAMES)
+        return "\n".join([shown, *(f"- {reason}" for reason in self.reasons)])
+
+    def network(self):
+        """The arguments of `build_model`, but for the vocabulary's size and the batch."""
+        names = ("cell", "units", "layers", "embedding_dim", "dropout", "precision")
+        return {name: getattr(self, name) for name in names}
+
+
+NAMES = tuple(field.name for field in dataclasses.fields(Settings) if field.name not in ("given", "reasons"))
+
+
+def suggest(text, minutes=MINUTES, speed=None, **given):
+    """Choose settings for a text, from its size, alphabet and lines, from this machine's speed, and from a time.
+
+    Args:
+        text: string, the whole text: the validation part is taken from it; or a `Split` of it.
+        minutes: that training may take; None: as long as the epochs take that its size asks for.
+        speed: multiplications and additions per second that this machine does; None measures it.
+        **given: settings of your own, named as in `Settings`; the others follow from them.
+
+    Returns:
+        `Settings`, of which `dataclasses.replace` makes others.
+
+    Raises:
+        ValueError: fewer than 100 characters, only one distinct, more than 20,000 distinct, a time that is not above
+            0, or a given setting that is none or outside its limits.
+    """
+    _check(text, minutes, given)
+    split = text if isinstance(text, Split) else cut(text, given.get("feed"), given.get("validation", VALIDATION))
+    chosen = {"cell": "gru", "layers": 1, "patience": 4, "minutes": minutes, **given}
+    chosen |= {"feed": split.feed, "validation": split.validation}
+    reasons, characters = [], len(split.train)
+    if split.feed == "lines":
+        reasons.append("Short lines without a text's punctuation: a list, fed line by line, its duplicates taken out.")
+    distinct = _alphabet(split, chosen, reasons)
+    if split.feed == "lines":
+        _batches_of_lines(split.train.count("\n"), chosen, reasons)
+    else:
+        _batches(characters, chosen, reasons)
+    chosen.setdefault("precision", best_precision())
+    chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
+    speed = speed or products_per_second(chosen["precision"])
+    epochs = _size(characters, distinct, chosen, speed, reasons)
+    _regularise(characters, epochs, chosen, reasons)
+    return Settings(**chosen, given=tuple(sorted(given)), reasons=tuple(reasons))
+
+
+def resize(settings, characters, distinct, seconds, speed):
+    """Choose the network's width, and what follows from it, anew for another time or speed; what was given stays.
+
+    Args:
+        settings: `Settings`.
+        characters: to train on.
+        distinct: size of the vocabulary.
+        seconds: that training may take.
+        speed: as in `suggest`.
+    """
+    free = {"units", "epochs", "dropout", "weight_decay", "learning_rate"} - set(settings.given)
+    kept = {name: getattr(settings, name) for name in NAMES if name not in free}
+    chosen, reasons = {**kept, "minutes": seconds / 60}, []
+    epochs = _size(characters, distinct, chosen, speed, reasons)
+    _regularise(characters, epochs, chosen, reasons)
+    return Settings(**{**chosen, "minutes": settings.minutes}, given=settings.given, reasons=tuple(reasons))
+
+
+def parameters(units, layers, embedding_dim, distinct, cell="gru"):
+    """Count a network's weights, biases aside."""
+    gates = {"gru": 3, "lstm": 4, "rnn": 1}[cell]
+    recurrent = sum(gates * units * (units + (embedding_dim if layer == 0 else units)) for layer in range(layers))
+    return recurrent + distinct * (embedding_dim + units)
+
+
+def seconds_per_character(units, layers, distinct, speed, cell="gru"):
+    """Estimate how long training takes for a character: three products for each weight, one forward, two backward."""
+    return 6 * parameters(units, layers, 0, distinct, cell) / speed
+
+
+def rarest_kept(counts):
+    """Choose the `min_count` under which at most a thousandth of a text falls.
+
+    Args:
+        counts: how often each distinct character occurs, an iterable of numbers.
+    """
+    counts, gone = sorted(counts), 0
+    most = RARE_SHARE * sum(counts)
+    for count in counts:
+        gone += count
+        if gone > most:
+            return max(1, count)
+    return 1
+
+
+def longest_training(characters):
+    """How many epochs a text of so many characters is worth, where time does not matter."""
+    return 20 if characters < SMALL else 12 if characters < LARGE else 8
+
+
+def _check(text, minutes, given):
+    names = sorted(set(NAMES) - {"minutes"})
+    unknown = sorted(given.keys() - names)
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is no setting; choose among {', '.join(names)}.")
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise ValueError(f"minutes is {minutes}; training takes some time: give a number above 0.")
+    characters = len(text.train) + len(text.held_out) if isinstance(text, Split) else len(text)
+    if characters < FEWEST_CHARACTERS:
+        raise ValueError(
+            f"{characters:,} characters are too few to learn from; {FEWEST_CHARACTERS} are needed at least."
+        )
+
+
+def _alphabet(split, chosen, reasons):
+    """Choose `min_count`; returns the distinct characters that are left."""
+    distinct = len(set(split.train) | set(split.held_out))
+    if distinct == 1:
+        raise ValueError(
+            f"The text is {split.train[0]!r} again and again: with one distinct character nothing can be learned."
+        )
+    if distinct <= MANY_CHARACTERS and "min_count" not in chosen:
+        chosen["min_count"] = 1
+        return distinct
+    counts = count_characters(split.train)  # what is held out must not choose
+    chosen.setdefault("min_count", rarest_kept(counts.values()))
+    left = sum(count >= chosen["min_count"] for count in counts.values()) + 1
+    if left > MOST_CHARACTERS:
+        raise ValueError(
+            f"The text has {distinct:,} distinct characters, {left:,} of them not rare; {MOST_CHARACTERS:,} are the "
+            "most. Raise min_count (--min-count 100), or read the text byte by byte (as_bytes=True, --as-bytes)."
+        )
+    if chosen["min_count"] > 1:
+        reasons.append(
+            f"{distinct:,} distinct characters: those that occur less than {chosen['min_count']} times share one "
+            f"unknown token, \N{REPLACEMENT CHARACTER}, and {left - 1:,} are left."
+        )
+    return left
+
+
+def _batches(characters, chosen, reasons):
+    """Choose rows and length of a batch, wide for a long text, and at least `FEWEST_BATCHES` of them in an epoch."""
+    rows = chosen.get("batch_size") or next(
+        size for size, least in ((64, LARGE), (32, MIDDLE), (16, SMALL), (8, 0)) if characters >= least
+    )
+    length = chosen.get("sequence_length") or 64
+    while characters < FEWEST_BATCHES * rows * length and rows * length > 8:
+        if rows > 2 and "batch_size" not in chosen:
+            rows //= 2
+        elif length > 8 and "sequence_length" not in chosen:
+            length //= 2
+        elif rows > 1 and "batch_size" not in chosen:
+            rows //= 2
+        else:
+            break
+    batches = (characters - 1) // (rows * length)
+    if batches < FEWEST_BATCHES or ((rows, length) != (64, 64) and characters < MIDDLE):
+        reasons.append(f"{rows} rows of {length} characters a batch make {batches:,} batches{_few(batches)}.")
+    chosen["batch_size"], chosen["sequence_length"] = rows, length
+
+
+def _batches_of_lines(items, chosen, reasons):
+    """Choose how many lines make a batch: fewer where there are few lines."""
+    chosen.setdefault("sequence_length", None)
+    rows = chosen.get("batch_size") or 64
+    while items < FEWEST_BATCHES * rows and rows > 1 and "batch_size" not in chosen:
+        rows //= 2
+    batches = math.ceil(items / rows)
+    if batches < FEWEST_BATCHES or rows < 64:
+        reasons.append(f"{items:,} lines to train on: {rows} a batch make {batches:,} batches{_few(batches)}.")
+    chosen["batch_size"] = rows
+
+
+def _few(batches):
+    return " (fewer than 50: expect little)" if batches < FEWEST_BATCHES else ""
+
+
+def _size(characters, distinct, chosen, speed, reasons):
+    """Choose the network's width and the epochs: as wide as text and time allow. Returns the epochs there is time for."""
+    longest = longest_training(characters)
+
+    def weights(units):
+        return parameters(units, chosen["layers"], chosen["embedding_dim"], distinct, chosen["cell"])
+
+    def epochs(units):  # that there is time for, a fractional number
+        if chosen["minutes"] is None:
+            return float(longest)
+        each = seconds_per_character(units, chosen["layers"], distinct, speed, chosen["cell"]) * characters
+        return 60 * chosen["minutes"] / (each * (1 + VALIDATION_COST * chosen["validation"]))
+
+    if "units" not in chosen:
+        chosen["units"], limit = _widest(characters, weights, epochs)
+        reasons.append(
+            f"{chosen['cell'].upper()}-{chosen['units']}, {weights(chosen['units']):,} weights for {characters:,} "
+            f"characters to train on: {limit} allows no more."
+        )
+    possible = epochs(chosen["units"])
+    if chosen["minutes"]:
+        reasons.append(
+            f"About {possible:.1f} epochs fit into {chosen['minutes']:.3g} minutes; the learning rate falls with the time."
+        )
+    chosen.setdefault("epochs", longest)
+    reasons.append(f"{chosen['epochs']} epochs at most; training stops earlier when validation gets no better.")
+    return min(possible, chosen["epochs"])
+
+
+def _widest(characters, weights, epochs):
+    """Choose the widest network that the text can teach and the time allows: its units, and which of the two limits it.
+
+    Args:
+        characters: to train on.
+        weights: function of the units: how many weights such a network has.
+        epochs: function of the units: how many epochs there is time for.
+    """
+    most = FREE_PARAMETERS + 0.9 * characters
+    if characters > SMALL / 8:
+        most = max(most, 1.01 * weights(256))
+    fits = [units for units in UNITS if weights(units) <= most]
+    fewest = min(3, READ_IN_ALL / characters)
+    for units in fits:
+        if epochs(units) >= fewest and epochs(units) * characters >= READ_PER_PARAMETER * weights(units):
+            return units, "the text" if units == fits[0] else "the time"
+    return UNITS[-1], "the text" if fits[:1] in ([], [UNITS[-1]]) else "the time"
+
+
+def _regularise(characters, epochs, chosen, reasons):
+    """Choose dropout, weight decay and learning rate: more of the first two the less text there is."""
+    lines, small = chosen["feed"] == "lines", characters < SMALL
+    dropout = 0.5 if lines else 0.4 if small else 0.3 if characters < LARGE else 0.2
+    if epochs < 2.5 and not small:
+        dropout = 0.1  # a text read once or twice is not memorised
+    if "dropout" not in chosen:
+        reasons.append(
+            f"Dropout {dropout}: {'so little text is soon memorised' if small else 'for a text of this size and so many epochs'}."
+        )
+    chosen.setdefault("dropout", dropout)
+    chosen.setdefault("weight_decay", 0.1 if lines else 0.05)
+    chosen.setdefault("learning_rate", 4e-3 if chosen["units"] <= 512 else 3e-3)

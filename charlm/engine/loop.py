@@ -1,0 +1,195 @@
+"""The loop that reads and writes characters one by one, compiled as a whole by XLA, with explicit state.
+
+Embedding, cells, logits, temperature, top-k, top-p and the draw are one XLA function that runs up to `CHUNK` steps
+a call. Each row of a batch first reads the characters it is given and then writes its own, so prompts, samples and
+scores all come from the same function, which is traced once for a number of rows.
+"""
+
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from charlm.engine import rnn
+from charlm.support.startup import tf
+
+CHUNK = 128  # characters a call at most
+STEPS = {"rnn": rnn.rnn_step, "gru": rnn.gru_step, "lstm": rnn.lstm_step}
+
+
+class NetworkState(NamedTuple):
+    """What a network remembers between calls: all that decides how a row goes on, but for its random numbers."""
+
+    states: tuple  # for each layer a tuple of (rows, units): (h,), or (h, c) for an LSTM
+    logits: np.ndarray  # (rows, vocabulary): the scores of the next character
+
+
+class Sampling(NamedTuple):
+    """How to choose characters, row by row."""
+
+    temperature: np.ndarray  # (rows,) float32; 0 takes the likeliest character
+    top_k: np.ndarray  # (rows,) int32; only the k likeliest characters
+    top_p: np.ndarray  # (rows,) float32; only the likeliest characters that together reach probability p
+
+
+class Loop:
+    """A network's weights, copied, with the compiled function that runs them character by character."""
+
+    def __init__(self, model):
+        """Copy the weights of a model from `build_model`."""
+        layers, weights = rnn.recurrent_layers(model), rnn.network_weights(model)
+        self.vocab_size = model.output_shape[-1]
+        self._widths = [layer.units for layer in layers]
+        self._cells = tuple(rnn.cell_name(layer) for layer in layers)
+        self._weights = {
+            # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
+            "table": rnn.input_projection(weights.embedding, weights.layers[0]),  # (vocabulary, gates * units)
+            "projections": [(layer.kernel, layer.input_bias) for layer in weights.layers[1:]],
+            "recurrences": [[weight for weight in layer[2:] if weight is not None] for layer in weights.layers],
+            "logits": weights.logits,
+        }
+
+    def start(self, rows):
+        """Return the state of `rows` rows that have read nothing: zero states."""
+        zeros = [np.zeros((rows, width), np.float32) for width in self._widths]
+        states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in zip(self._cells, zeros, strict=True))
+        return NetworkState(states, np.zeros((rows, self.vocab_size), np.float32))
+
+    def read(self, state, texts):
+        """Let each row read a text.
+
+        Args:
+            state: a `NetworkState` of as many rows as there are texts.
+            texts: list of (characters,) ids, of any lengths.
+
+        Returns:
+            `(state, losses)`: the state afterwards, and for each text a (characters,) array of nats: the loss of
+            each character given all before it. A row that has read nothing yet predicts its first character
+            uniformly: there the loss is ln V.
+        """
+        rows, longest = len(texts), max(len(text) for text in texts)
+        losses = [[] for _ in texts]
+        likeliest = Sampling(np.zeros(rows, np.float32), np.ones(rows, np.int32), np.ones(rows, np.float32))
+        uniforms = np.zeros((rows, CHUNK), np.float32)
+        for start in range(0, longest, CHUNK):
+            pieces = [text[start : start + CHUNK] for text in texts]
+            counts = np.array([len(piece) for piece in pieces], np.int32)
+            given = np.zeros((rows, CHUNK), np.int32)
+            for row, piece in enumerate(pieces):
+                given[row, : len(piece)] = piece
+            state, _, nats = self._run(state, given, counts, counts, uniforms, likeliest)
+            for row, count in enumerate(counts):
+                losses[row].append(nats[row, :count])
+        return state, [np.concatenate(parts) if parts else np.zeros(0, np.float32) for parts in losses]
+
+    def write(self, state, counts, uniforms, sampling):
+        """Let each row write characters.
+
+        Args:
+            state: a `NetworkState`.
+            counts: (rows,) characters to write, each 0 to `CHUNK`; a row with 0 stays as it is.
+            uniforms: (rows, CHUNK) random numbers in [0, 1), one for each character.
+            sampling: a `Sampling`.
+
+        Returns:
+            `(state, ids)`: the state afterwards, and (rows, CHUNK) ids of which row r has `counts[r]`.
+        """
+        given = np.zeros((len(counts), CHUNK), np.int32)
+        state, ids, _ = self._run(state, given, np.zeros_like(counts), counts, uniforms, sampling)
+        return state, ids
+
+    def _run(self, state, given, given_counts, counts, uniforms, sampling):
+        filtering = bool(np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1))
+        step = compiled_step(self._cells, len(counts))
+        states, logits, ids, nats = step(
+            self._weights, *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering))
+        )
+        return NetworkState(states, logits), ids.numpy(), nats.numpy()
+
+
+@functools.lru_cache(maxsize=64)
+def compiled_step(cells, rows):
+    """Return the XLA function that runs networks of these cells on `rows` rows; the last 64 are kept.
+
+    Each number of rows has a function of its own, so that TensorFlow does not warn of retracing.
+    """
+
+    def run(weights, state, given, given_counts, counts, uniforms, sampling, filtering):
+        ids = tf.TensorArray(tf.int32, CHUNK, element_shape=(rows,))
+        nats = tf.TensorArray(tf.float32, CHUNK, element_shape=(rows,))
+
+        def body(time, states, logits, ids, nats):
+            chosen = choose(logits, uniforms[:, time], sampling, filtering)
+            character = tf.where(time < given_counts, given[:, time], chosen)  # (rows,)
+            ids = ids.write(time, character)
+            nats = nats.write(time, tf.nn.sparse_softmax_cross_entropy_with_logits(character, logits))
+            awake = (time < counts)[:, None]
+            next_states, next_logits = _step(cells, weights, character, states)
+            keep = functools.partial(tf.where, awake)
+            return time + 1, tf.nest.map_structure(keep, next_states, states), keep(next_logits, logits), ids, nats
+
+        steps = tf.reduce_max(counts)
+        initial = (tf.constant(0), state.states, state.logits, ids, nats)
+        _, states, logits, ids, nats = tf.while_loop(lambda time, *_: time < steps, body, initial)
+        return states, logits, tf.transpose(ids.stack()), tf.transpose(nats.stack())
+
+    return tf.function(run, jit_compile=True)
+
+
+def choose(logits, uniforms, sampling, filtering):
+    """Choose one character a row: the likeliest at temperature 0, else a draw from softmax(logits / temperature).
+
+    Args:
+        logits: (rows, vocabulary).
+        uniforms: (rows,) random numbers in [0, 1).
+        sampling: a `Sampling` of tensors.
+        filtering: boolean scalar: whether any row narrows the choice by top_k or top_p.
+
+    Returns:
+        (rows,) int32 ids.
+    """
+    warm = sampling.temperature > 0
+    likeliest = tf.reduce_max(logits, axis=-1, keepdims=True)  # taken off first: a tiny temperature must not overflow
+    scaled = (logits - likeliest) / tf.where(warm, sampling.temperature, 1.0)[:, None]
+    drawn = tf.cond(
+        filtering,
+        lambda: _draw_among_likeliest(scaled, uniforms, sampling.top_k, sampling.top_p),
+        lambda: _draw(tf.nn.softmax(scaled), uniforms),
+    )
+    return tf.where(warm, drawn, tf.argmax(logits, axis=-1, output_type=tf.int32))
+
+
+def _draw(probabilities, uniforms):
+    """Invert the cumulative distribution; probabilities need not sum to 1, and one of 0 is never drawn."""
+    cumulative = tf.cumsum(probabilities, axis=-1)  # (rows, vocabulary)
+    passed = cumulative <= uniforms[:, None] * cumulative[:, -1:]
+    possible = tf.reduce_sum(tf.cast(cumulative < cumulative[:, -1:], tf.int32), axis=-1)  # the last that adds anything
+    return tf.minimum(tf.reduce_sum(tf.cast(passed, tf.int32), axis=-1), possible)
+
+
+def _draw_among_likeliest(scaled, uniforms, top_k, top_p):
+    """Draw among the k likeliest, cut to the fewest that reach p of what they hold (Holtzman et al. 2020)."""
+    ordered, ids = tf.math.top_k(scaled, scaled.shape[-1])
+    rank = tf.range(scaled.shape[-1])[None, :]
+    probabilities = tf.where(rank < top_k[:, None], tf.nn.softmax(ordered), 0.0)
+    probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
+    before = tf.cumsum(probabilities, axis=-1, exclusive=True)
+    # The likeliest is always kept, whatever rounding says.
+    kept = tf.where((before < top_p[:, None]) | (rank == 0), probabilities, 0.0)
+    return tf.gather(ids, _draw(kept, uniforms), batch_dims=1)
+
+
+def _step(cells, weights, character, states):
+    """Read one character a row: the new states and the next character's logits."""
+    output, new_states = tf.gather(weights["table"], character), []
+    layers = zip(cells, [None, *weights["projections"]], weights["recurrences"], states, strict=True)
+    for cell, projection, recurrence, state in layers:
+        projected = output if projection is None else output @ projection[0] + projection[1]
+        output, state = STEPS[cell](projected, list(state), *recurrence)
+        new_states.append(tuple(state))
+    kernel, bias = weights["logits"]
+    return tuple(new_states), output @ kernel + bias
+
+
+def _tensors(value):
+    return tf.nest.map_structure(tf.convert_to_tensor, value)

@@ -1,0 +1,1 @@
+"""What single notebooks use and do not write themselves."""

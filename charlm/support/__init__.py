@@ -1,0 +1,1 @@
+"""What every program needs and no language model: start-up, the machine, files, downloads."""
