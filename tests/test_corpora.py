@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from charlm import corpora
 from charlm.corpora import Corpus, list_corpora, load_corpus, registry
+from charlm.support import download
 
 REAL_DATA = os.environ.get("CHARLM_DATA")
 TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
@@ -591,7 +592,7 @@ def test_a_source_of_another_scheme_is_refused(register, tmp_path):
 
 
 def test_an_endless_download_is_cut_off(register, mirror, monkeypatch, tmp_path):
-    monkeypatch.setattr(corpora, "SLACK", 100)
+    monkeypatch.setattr(download, "SLACK", 100)
     register(entry_of(TEXT, mirror.source("tiny.txt", b"x" * 10_000)))
     with pytest.raises(ValueError, match=f"larger than the {len(TEXT) + 100} bytes allowed"):
         load_corpus("tiny")
@@ -694,7 +695,7 @@ def test_links_in_a_tar_are_ignored(register, mirror, tmp_path):
 
 @pytest.mark.parametrize("format", ["zip", "tar"])
 def test_an_archive_that_unpacks_to_too_much_is_refused(register, mirror, monkeypatch, tmp_path, format):
-    monkeypatch.setattr(corpora, "SLACK", 1 << 17)
+    monkeypatch.setattr(download, "SLACK", 1 << 17)
     bomb = b"x" * 30_000_000
     sources = {
         "zip": mirror.source("bomb.zip", zipped({"a": bomb}), "zip", members=["a"]),
@@ -735,7 +736,7 @@ def test_the_stand_in_replaces_unreachable_sources_and_one_line_says_so(register
     assert corpus.origin == "stand-in" and corpus.is_standin
     assert corpus.sha256 == sha256(corpus.text.encode())
     assert capsys.readouterr().out == (
-        "tiny: no source could be reached, so this is the stand-in, text written by charlm's own model; "
+        "tiny: no source could be reached, so this is the stand-in, text sampled from charlm's own model; "
         "its numbers are not the real text's.\n"
     )
 
@@ -793,3 +794,28 @@ def test_unique_lines_drop_blanks_empty_lines_and_duplicates_and_keep_the_order(
     assert corpora.unique_lines("Bo \r\n\n  \nAnn\nBo\n Al\tX ") == ["Bo", "Ann", "Al\tX"]
     with pytest.raises(ValueError, match="no line"):
         corpora.unique_lines(" \n\n")
+
+
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=5))
+def test_unique_lines_of_a_text_read_as_bytes_are_those_of_the_text(names):
+    names = [name.strip(" \t\r\n\f\v") for name in names if not set(name) & set("\n\r")]
+    names = list(dict.fromkeys(name for name in names if name))
+    if names:
+        as_bytes = corpora.encode_bytes("\n".join([*names, "às", "naïve"]))  # 0xA0 and 0x85 are parts of letters
+        found = corpora.unique_lines(as_bytes)
+        assert [corpora.decode_bytes(name) for name in found] == list(dict.fromkeys([*names, "às", "naïve"]))
+
+
+def test_a_folder_is_read_no_further_than_the_limit(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"abc\n" * 1000 + b"\xff")  # its end is not UTF-8, and nobody asked for it
+    assert corpora.load_folder(tmp_path, limit=10).text == "abc\nabc\nab"
+    assert corpora.load_folder(tmp_path, limit=10, as_bytes=True).text == "abc\nabc\nab"
+
+
+def test_a_source_is_resolved_to_what_it_stands_for(tmp_path):
+    kinds = {"shakespeare": "registered", "https://a.b/c.txt": "url", str(tmp_path): "folder", "letters.txt": "file"}
+    for place, kind in kinds.items():
+        assert corpora.resolve_source(place).kind == kind
+    assert corpora.resolve_source("shakespeare", "*.txt").kind == "folder"
+    notes = corpora.resolve_source("letters.txt", limit=7).notes()
+    assert notes == {"source": Path("letters.txt").absolute().as_posix(), "pattern": None, "as_bytes": None, "limit": 7}

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from charlm.engine.loop import CHUNK, Loop, Sampling, choose, compiled_step
 from charlm.generation import Comparison, Generator, draw_uniforms, generate_text
-from charlm.loop import CHUNK, Loop, Sampling, choose, compiled_step
 from charlm.models import with_batch_size
 
 CELLS = ["rnn", "gru", "lstm"]
@@ -52,7 +52,7 @@ def draw(logits, temperature=1.0, top_k=None, top_p=1.0, rows=100_000, seed=0):
     )
     tiled = tf.tile(tf.constant(logits, tf.float32)[None], (rows, 1))
     narrowed = top_k is not None or top_p < 1
-    return choose(tiled, tf.constant(draw_uniforms(seed, 0, rows)), sampling, tf.constant(narrowed)).numpy()
+    return choose(tiled, tf.constant(draw_uniforms(seed, 0, 0, rows)), sampling, tf.constant(narrowed)).numpy()
 
 
 def softmax(logits):
@@ -126,7 +126,7 @@ def test_same_seed_same_text_and_another_seed_another(generator):
 
 
 def test_without_a_seed_calls_differ_and_each_can_be_repeated(generator):
-    first, seeds = generator.generate("the", 80), generator.state.seeds
+    first, seeds = generator.generate("the", 80), generator.state.keys
     assert generator.generate("the", 80) != first
     assert generator.generate("the", 80, seed=list(seeds)) == [first]
 
@@ -140,8 +140,28 @@ def test_a_batch_of_rows_equals_the_rows_alone(generator):
         assert alone == together[row]
 
 
-def test_one_seed_for_a_batch_gives_row_r_seed_plus_r(generator):
-    assert generator.generate(["the"] * 3, 50, seed=4) == [generator.generate("the", 50, seed=s) for s in (4, 5, 6)]
+def test_a_row_alone_is_the_row_in_a_batch_of_the_same_seed(generator):
+    together = generator.generate(["the"] * 3, 50, seed=4)
+    assert together[0] == generator.generate("the", 50, seed=4)
+    assert together == [generator.generate("the", 50, seed=[(4, row)])[0] for row in range(3)]
+
+
+def test_rows_of_neighbouring_seeds_have_nothing_in_common(generator):
+    texts = [text for seed in range(4) for text in generator.generate(["the "] * 8, 60, seed=seed)]
+    assert len(set(texts)) == 32
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**63), st.integers(0, 10_000)), min_size=2, max_size=6, unique=True))
+def test_no_two_pairs_of_seed_and_row_share_a_stretch_of_random_numbers(keys):
+    stretches = [draw_uniforms(*key, 0, 2 * CHUNK).reshape(-1, 4) for key in keys]
+    seen = {tuple(four) for stretch in stretches for four in stretch.tolist()}
+    assert len(seen) == len(keys) * CHUNK // 2
+
+
+def test_a_number_in_an_array_is_a_number(generator):
+    assert generator.generate("the ", 20, temperature=np.array(0.7), seed=1) == generator.generate(
+        "the ", 20, temperature=0.7, seed=1
+    )
 
 
 def test_a_call_with_a_prompt_does_not_depend_on_the_call_before(generator):
@@ -242,7 +262,7 @@ def test_arrays_are_lists_too(generator):
 
 def test_256_rows_at_once_are_each_what_they_are_alone(generator):
     rows = generator.generate(["the "] * 256, 20, seed=0)
-    assert rows[255] == generator.generate("the ", 20, seed=255)
+    assert [rows[255]] == generator.generate("the ", 20, seed=[(0, 255)])
 
 
 def test_one_trace_serves_twenty_different_calls(small_model, vocabulary):
@@ -327,7 +347,7 @@ def test_compare_writes_each_temperature_with_the_same_numbers(generator):
 
 
 def test_low_temperature_repeats_itself(generator):
-    from charlm.novelty import repeated_share
+    from charlm.evaluation.novelty import repeated_share
 
     cold, warm = (repeated_share(generator.generate("the ", 2000, temperature=t, seed=0)) for t in (0.0, 1.0))
     assert cold > 0.9 and warm < 0.1
@@ -368,6 +388,8 @@ def test_generate_text_is_the_short_way(small_model, vocabulary):
         ({"stop": ""}, "stop is ''"),
         ({"stop": ["a", ""]}, "stop is"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": [(1, -2)]}, "seed is -2"),
+        ({"seed": [(1, 2, 3)]}, "neither a number nor a pair"),
         ({"prompt": 7}, "prompt is 7; give a string"),
     ],
 )
@@ -411,9 +433,9 @@ def test_a_score_needs_two_characters(generator):
         generator.score("t")
 
 
-@given(st.integers(0, 2**63), st.integers(0, 10_000), st.integers(1, 400), st.integers(1, 400))
-def test_random_numbers_do_not_depend_on_how_they_are_cut(seed, start, first, second):
-    whole = draw_uniforms(seed, start, first + second)
-    parts = [draw_uniforms(seed, start, first), draw_uniforms(seed, start + first, second)]
+@given(st.integers(0, 2**63), st.integers(0, 99), st.integers(0, 10_000), st.integers(1, 400), st.integers(1, 400))
+def test_random_numbers_do_not_depend_on_how_they_are_cut(seed, row, start, first, second):
+    whole = draw_uniforms(seed, row, start, first + second)
+    parts = [draw_uniforms(seed, row, start, first), draw_uniforms(seed, row, start + first, second)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
     assert whole.dtype == np.float32 and (0 <= whole).all() and (whole < 1).all()

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from charlm.loop import Loop
+from charlm.engine.loop import Loop
+from charlm.engine.rnn import recurrent_layers
 from charlm.metrics import evaluate, evaluate_lines
-from charlm.models import build_model, recurrent_layers
+from charlm.models import build_model
 
 
 @pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import pipelines
 from charlm.pipelines import lines, split, split_input_target, streams, windows
 
 slow = settings(max_examples=25, deadline=None)
@@ -80,8 +79,7 @@ def test_a_seed_repeats_the_orders_of_all_epochs():
 def test_a_told_epoch_has_the_order_it_has_in_an_uninterrupted_run():
     dataset = windows(count_up(1000), 9, 1)
     orders = [first_characters(dataset) for _ in range(3)]
-    pipelines.set_epoch(2)
-    assert first_characters(windows(count_up(1000), 9, 1)) == orders[2]
+    assert first_characters(windows(count_up(1000), 9, 1, epoch=lambda: 2)) == orders[2]
 
 
 def test_windows_unshuffled_come_in_the_order_of_the_text():
@@ -188,6 +186,20 @@ def test_lines_come_in_another_order_each_epoch_that_the_seed_repeats():
     first, again = lines(ids, 0, 4, seed=3), lines(ids, 0, 4, seed=3)
     epochs = [[inputs.numpy()[:, 1].tolist() for inputs, _, _ in dataset] for dataset in (first, first, again)]
     assert epochs[0] == epochs[2] != epochs[1]
+
+
+@slow
+@given(names=names, batch_size=st.integers(1, 15))
+def test_without_dropping_the_remainder_every_line_is_read_and_weighs_by_its_characters(names, batch_size):
+    ids = np.array([i for name in names for i in [*name, 0]], np.uint8)
+    read, weighed = [], []
+    for _, targets, weights in lines(ids, 0, batch_size, shuffle=False, drop_remainder=False):
+        assert targets.shape[0] == batch_size
+        weighed.append(weights.numpy())
+        read += [target[weight > 0].tolist() for target, weight in zip(targets.numpy(), weights.numpy(), strict=True)]
+    assert [target for target in read if target] == [[*name, 0] for name in names]
+    weighed = np.concatenate(weighed)
+    assert np.mean(weighed) == pytest.approx(1) and len(np.unique(weighed[weighed > 0])) == 1
 
 
 @pytest.mark.parametrize(

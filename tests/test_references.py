@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.training import REFERENCES, reference_models
+from charlm.runs import REFERENCES, reference_models
 from tools.reference import MOST_BYTES, RECIPES, save_halved
 
 NAMES = reference_models()

@@ -1,5 +1,6 @@
 """The repository holds together: one public address, a wheel that carries its data, no noise on import."""
 
+import ast
 import importlib.util
 import json
 import lzma
@@ -165,18 +166,51 @@ def test_every_public_name_has_a_docstring():
     assert [name for name in charlm.__all__ if not (getattr(charlm, name).__doc__ or "").strip()] == []
 
 
-def test_the_modules_import_only_those_before_them():
-    order = [
-        "_quiet", "machine", "files", "corpora", "vocabulary", "pipelines", "rnn", "models", "loop", "generation",
-        "metrics", "training", "snapshots", "transfer", "settings", "pace", "anytext", "baselines", "novelty",
-        "structure", "terminal", "report", "cli", "__main__", "features", "neurons", "plots", "pages", "scratch", "gates",
-        "diagrams",
-    ]  # fmt: skip
-    assert {path.stem for path in (ROOT / "charlm").glob("*.py")} == {*order, "__init__"}
-    for place, name in enumerate(order):
-        text = (ROOT / "charlm" / f"{name}.py").read_text(encoding="utf-8")
-        used = set(re.findall(r"^\s*from charlm\.(\w+) import|^from charlm import (\w+)", text, re.MULTILINE))
-        assert {a or b for a, b in used} <= set(order[:place]), name
+ROOMS = {  # each may import from itself and from the rooms named: one way, without a circle
+    "support": [],
+    "engine": ["support"],
+    "plots": [],
+    "core": ["support", "engine"],
+    "evaluation": ["core", "support"],
+    "inspection": ["core", "engine", "support"],
+    "lessons": ["core", "support"],
+    "anytext": ["core", "evaluation", "engine", "support"],
+    "cli": ["anytext", "core", "support"],
+}
+CORE = ["corpora", "vocabulary", "pipelines", "models", "generation", "metrics", "training", "runs"]  # in this order
+
+
+def imports(path):
+    """List the modules of charlm that a file imports, wherever in it: as paths below charlm, such as "engine/rnn"."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "charlm":
+            below = node.module.split(".")[1:]
+            for name in node.names:
+                module = "/".join([*below, name.name])
+                yield module if (ROOT / "charlm" / f"{module}.py").exists() else "/".join(below)
+
+
+def room(module):
+    return module.split("/")[0] if "/" in module else "core"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "charlm").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_between_rooms_go_one_way(path):
+    module = path.relative_to(ROOT / "charlm").with_suffix("").as_posix()
+    if module in ("__init__", "__main__"):
+        return  # the front doors
+    module = module.removesuffix("/__init__") if module.count("/") > 1 else module
+    own = room(module)
+    assert own in ROOMS
+    used = {other for other in imports(path) if other}
+    assert {room(other) for other in used if other not in ROOMS} - {own} <= set(ROOMS[own]), used
+    if own == "core":
+        before = CORE[: CORE.index(module)]
+        assert {other for other in used if room(other) == "core"} <= set(before), used
+
+
+def test_the_small_module_is_eight_files():
+    assert sorted(path.stem for path in (ROOT / "charlm").glob("*.py")) == sorted([*CORE, "__init__", "__main__"])
 
 
 assert importlib.util.find_spec("charlm").origin.startswith(str(ROOT)), "the tests are of this clone's charlm"

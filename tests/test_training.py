@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.models import recurrent_layers
-from charlm.training import CarriedState, Run, checkpoints, resume
+from charlm.engine.rnn import recurrent_layers
+from charlm.runs import Run, checkpoints, resume
+from charlm.training import CarriedState
 
 ROOT = Path(__file__).parents[1]
 LENGTH, ROWS = 8, 4
@@ -29,8 +30,9 @@ def compiled(vocabulary, **arguments):
 
 def fit(model, run, feed, ids, epochs, first=0, extra=()):
     train, validation = charlm.split(ids)
+    shuffled = {"epoch": run.epoch} if feed is charlm.windows else {}
     return model.fit(
-        feed(train, LENGTH, ROWS),
+        feed(train, LENGTH, ROWS, **shuffled),
         validation_data=charlm.streams(validation, LENGTH, ROWS),
         initial_epoch=first,
         epochs=epochs,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm.vocabulary import CHUNK, MARK, Vocabulary, count_characters
+from charlm.vocabulary import ENCODED_AT_ONCE, MARK, Vocabulary, count_characters
 
 any_text = st.text(alphabet=st.characters(), min_size=1)  # surrogates and emoji too
 
@@ -40,7 +40,7 @@ def test_ids_take_the_smallest_unsigned_type(size, dtype):
     assert ids.dtype == dtype and ids[-1] == size - 1
 
 
-@pytest.mark.parametrize("position", [0, CHUNK - 1, CHUNK, CHUNK + 5])
+@pytest.mark.parametrize("position", [0, ENCODED_AT_ONCE - 1, ENCODED_AT_ONCE, ENCODED_AT_ONCE + 5])
 def test_an_unknown_character_is_found_on_both_sides_of_a_chunk_border(position):
     text = "a" * position + "é" + "ab" * 10
     with pytest.raises(ValueError, match=rf"'é' \(position {position:,}\)"):
@@ -94,8 +94,14 @@ def test_a_vocabulary_of_nothing_is_refused(make):
 
 
 def test_characters_given_twice_are_refused():
-    with pytest.raises(ValueError, match=r"\['a'\].*more than once"):
+    with pytest.raises(ValueError, match="^'a' occur more than once"):
         Vocabulary("aba")
+
+
+def test_a_text_in_place_of_characters_is_refused_at_once():
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 20_000))) * 10  # counting each would take minutes
+    with pytest.raises(ValueError, match="… occur more than once; use Vocabulary.from_text"):
+        Vocabulary(text)
 
 
 @pytest.mark.parametrize("wrong", [[-1], [2], [0, 300]])

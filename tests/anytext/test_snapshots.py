@@ -1,14 +1,17 @@
 """Training that stops in mid epoch, and goes on as if it had not."""
 
 import signal
+from typing import NamedTuple
 
 import keras
 import numpy as np
 import pytest
 
 import charlm
-from charlm.anytext import seconds_spent
-from charlm.snapshots import Signals, Snapshots, Stopped, find_snapshot, fit_on, take_up
+from charlm.anytext.job import Job
+from charlm.runs import restore
+from charlm.support.store import Position
+from charlm.training import Signals, Stopped
 
 
 class StopAt(keras.callbacks.Callback):
@@ -34,10 +37,10 @@ class StopAt(keras.callbacks.Callback):
 def feed(ids):
     """How to feed a text, or a list: datasets of 4 rows, and whether state is carried."""
 
-    def make(kind, end=None):
+    def make(kind, end=None, run=None):
         if kind == "streams":
             return charlm.streams(ids, 16, 4), charlm.streams(ids[:400], 16, 4)
-        return charlm.lines(ids, end, 4, seed=1), charlm.lines(ids, end, 4, shuffle=False)
+        return charlm.lines(ids, end, 4, seed=1, epoch=run.epoch), charlm.lines(ids, end, 4, shuffle=False)
 
     return make
 
@@ -53,9 +56,21 @@ def begin(tmp_path, small_model, vocabulary):
     return make
 
 
-def fit(run, model, data, callbacks=(), epoch=0, snapshot=None, signals=None):
-    every = [*run.callbacks(verbose=False), *callbacks, Snapshots(run, signals, snapshot)]
-    fit_on(model, data[0], snapshot, 3, epoch, validation_data=data[1], callbacks=every, shuffle=False, verbose=0)
+class Three(NamedTuple):
+    """Settings of a training of three epochs."""
+
+    epochs: int = 3
+
+
+def fit(run, model, data, callbacks=(), position=None, signals=None):
+    every = [*callbacks, *run.callbacks(verbose=False, begin=position, signals=signals)]
+    job = Job(run, model, None, Three(), position=position or Position())
+    job._fit_epochs(data[0], validation_data=data[1], callbacks=every, shuffle=False, verbose=0)
+
+
+def restored(run):
+    position = run.store.position()
+    return restore(run, position), position
 
 
 def stop(begin, data, *moment):
@@ -75,33 +90,35 @@ def curve(run):
 )
 def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, kind, moment):
     space = int(vocabulary.encode(" ")[0])  # here words stand for lines
-    data, carried = feed(kind, space), kind == "streams"
+    carried = kind == "streams"
     whole, model = begin("whole", carried)
-    fit(whole, model, data)
+    fit(whole, model, feed(kind, space, whole))
     weights = model.get_weights()
 
     run, model = begin("stopped", carried)
     with pytest.raises(Stopped), Signals() as signals:
-        fit(run, model, data, [StopAt(*moment)], signals=signals)
-    model, epoch, snapshot = take_up(charlm.Run.load(run.path))
-    assert (snapshot is None) == (moment[1] == "validation")
-    fit(run, model, data, epoch=epoch, snapshot=snapshot)
+        fit(run, model, feed(kind, space, run), [StopAt(*moment)], signals=signals)
+    run = charlm.Run.load(run.path)
+    model, position = restored(run)
+    assert (position.batch == 0) == (moment[1] == "validation")
+    fit(run, model, feed(kind, space, run), position=position)
 
     np.testing.assert_allclose(curve(run), curve(whole), rtol=1e-5)
     for there, here in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_allclose(there, here, atol=1e-5)
-    assert find_snapshot(run) is None and not (run.path / "snapshot").exists()
+    assert run.store.position().batch == 0 and not (run.path / "snapshot").exists()
 
 
 def test_the_time_before_a_stop_counts(begin, feed):
     data = feed("streams")
     run = stop(begin, data, 1, 3)
-    snapshot = find_snapshot(run)
+    position = run.store.position()
     first = run.history()[0]["seconds"]
-    assert seconds_spent(run, snapshot) == pytest.approx(first + snapshot.seconds) and snapshot.seconds > 0
-    np.savez(snapshot.path.with_name("0001-0000004.npz"), **{**snapshot.arrays(), "seconds": 1000.0})
-    model, epoch, snapshot = take_up(run)
-    fit(run, model, data, epoch=epoch, snapshot=snapshot)
+    job = Job(run, None, None, None, position=position)
+    assert job.spent == pytest.approx(first + position.seconds) and position.seconds > 0
+    np.savez(position.weights.with_name("0001-0000004.npz"), **{**position.arrays(), "seconds": 1000.0})
+    model, position = restored(run)
+    fit(run, model, data, position=position)
     seconds = [row["seconds"] for row in run.history()]
     assert seconds[0] == first and 1000 < seconds[1] < 1500 and seconds[2] < 500
 
@@ -109,7 +126,7 @@ def test_the_time_before_a_stop_counts(begin, feed):
 def test_a_signal_in_an_epochs_last_batch_waits_for_its_checkpoint(begin, feed):
     data = feed("streams")
     run = stop(begin, data, 0, len(data[0]) - 1)
-    assert [c.epoch for c in run.checkpoints()] == [1] and find_snapshot(run) is None
+    assert [c.epoch for c in run.checkpoints()] == [1] and run.store.position().batch == 0
 
 
 def test_snapshots_are_written_in_time_and_only_the_last_is_kept(begin, feed, monkeypatch):
@@ -120,7 +137,7 @@ def test_snapshots_are_written_in_time_and_only_the_last_is_kept(begin, feed, mo
         def on_train_batch_begin(self, batch, logs=None):
             seen.append(sorted(file.name for file in (run.path / "snapshot").glob("*")))
 
-    every = [*run.callbacks(verbose=False), Snapshots(run, seconds=0.0), Look()]
+    every = [*run.callbacks(verbose=False, seconds=0.0), Look()]
     model.fit(data[0], validation_data=data[1], epochs=1, callbacks=every, shuffle=False, verbose=0)
     assert seen[0] == []
     assert seen[5] == ["0000-0000005.npz", "0000-0000005.weights.h5", "0000-0000005.weights.h5.sha256"]
@@ -129,19 +146,49 @@ def test_snapshots_are_written_in_time_and_only_the_last_is_kept(begin, feed, mo
 def test_a_snapshot_that_was_cut_off_while_written_is_not_taken(begin, feed):
     data = feed("streams")
     run = stop(begin, data, 1, 3)
-    snapshot = find_snapshot(run)
-    snapshot.path.rename(snapshot.path.with_name("unfinished-" + snapshot.path.name))  # as a kill would have left it
-    _, epoch, found = take_up(run)
-    assert (epoch, found) == (1, None)
+    file = run.store.position().weights
+    file.rename(file.with_name("unfinished-" + file.name))  # as a kill would have left it
+    _, position = restored(run)
+    assert position[:2] == (1, 0)
 
 
 def test_a_damaged_snapshot_is_refused(begin, feed):
     data = feed("streams")
     run = stop(begin, data, 1, 3)
-    file = find_snapshot(run).path
-    file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(ValueError, match="is damaged"):
-        take_up(run)
+    file = run.store.position().weights
+    for damaged in (file.with_name("0001-0000004.npz"), file):
+        whole = damaged.read_bytes()
+        damaged.write_bytes(whole[:-100])
+        with pytest.raises(ValueError, match="is damaged"):
+            restored(run)
+        damaged.write_bytes(whole)
+
+
+class Lose(keras.callbacks.Callback):
+    """Makes the weights NaN after the last batch of an epoch: its mean loss is a number, its validation is not."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.epoch == 1 and batch + 1 == self.params["steps"]:
+            self.model.set_weights([weight * np.nan for weight in self.model.get_weights()])
+
+
+def test_weights_lost_after_an_epochs_last_batch_end_the_epoch_without_a_checkpoint(begin, feed):
+    run, model = begin("run", True)
+    fit(run, model, feed("streams"), [Lose()])
+    assert [checkpoint.epoch for checkpoint in run.checkpoints()] == [1]
+    assert [row["epoch"] for row in run.history()] == [1]
+    assert (run.path / "samples.txt").read_text(encoding="utf-8").count("--- after epoch") == 1
+
+
+def test_an_epoch_that_is_lost_leaves_the_last_good_snapshot(begin, feed):
+    data = feed("streams")
+    run = stop(begin, data, 1, 3)
+    model, position = restored(run)
+    fit(run, model, data, [Lose()], position=position)
+    assert run.store.position() == position and np.isfinite(restored(run)[0].get_weights()[0]).all()
 
 
 def test_a_second_signal_goes_where_it_went_before():

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import novelty
-from charlm.novelty import Copied, copied_share, longest_copied, names_novelty, repeated_share
+from charlm.evaluation import novelty
+from charlm.evaluation.novelty import Copied, copied_share, longest_copied, names_novelty, repeated_share
 
 short_texts = st.text(alphabet="abc", min_size=0, max_size=40)
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
+from charlm.anytext.settings import FEWEST_BATCHES, UNITS, Settings, parameters, rarest_kept, resize, suggest
+from charlm.anytext.split import looks_like_list
 from charlm.models import build_model
-from charlm.settings import FEWEST_BATCHES, UNITS, Settings, looks_like_list, parameters, rarest_kept, resize, suggest
 
 SPEED = 60e9  # products per second, so that no test depends on the machine
 PROSE = "It was a bright cold day in April, and the clocks were striking thirteen.\n"

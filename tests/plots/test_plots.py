@@ -4,6 +4,7 @@ import html.parser
 import re
 import shutil
 import subprocess
+from xml.etree import ElementTree
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -11,23 +12,16 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.baselines import ladder
-from charlm.neurons import Saturation, Trace
-from charlm.pages import LEVELS, neuron_page
-from charlm.plots import (
-    GLYPHS,
-    glyph,
-    is_dark,
-    plot_cells,
-    plot_evolution,
-    plot_gates,
-    plot_history,
-    plot_ladder,
-    plot_neuron,
-    plot_predictions,
-    value_scale,
-)
-from charlm.training import Evolution, Sample
+from charlm.evaluation.ladder import ladder
+from charlm.inspection.search import Saturation
+from charlm.inspection.trace import Trace
+from charlm.lessons.evolution import Evolution, Sample
+from charlm.plots.diagrams import DRAWINGS, draw_scores, drawing
+from charlm.plots.history import plot_evolution, plot_history, plot_ladder
+from charlm.plots.neurons import plot_cells, plot_gates, plot_neuron
+from charlm.plots.pages import LEVELS, neuron_page
+from charlm.plots.predictions import plot_predictions
+from charlm.plots.text import GLYPHS, glyph, is_dark, value_scale
 
 matplotlib.use("Agg")
 UNIT = (1, "hidden", 7)
@@ -83,7 +77,7 @@ def test_predictions_show_each_character_and_below_it_the_five_likeliest(traced)
     axes = plot_predictions(traced, UNIT, start=2, length=30, width=16)
     signs, colours = drawn(axes)
     assert colours.shape == (6 + 1 + 6, 16, 4)
-    ids, chances = traced.guesses()
+    ids, chances = traced.predictions()
     scale = value_scale(traced, UNIT)
     for at in range(30):
         row, column = at // 16 * 7, at % 16
@@ -96,7 +90,7 @@ def test_predictions_show_each_character_and_below_it_the_five_likeliest(traced)
             redness = colours[row + 1 + place, column]
             np.testing.assert_allclose(redness, plt.colormaps["Reds"](chances[2 + at, place]))
     labels = [bar.get_xlabel() for bar in axes.figure.axes]
-    assert labels[1:] == ["layer 1 hidden 7", "probability of a guess"]
+    assert labels[1:] == ["layer 1 hidden 7", "probability of a prediction"]
 
 
 def test_the_condensed_text_breaks_where_the_text_does(traced):
@@ -208,26 +202,26 @@ class Reader(html.parser.HTMLParser):
 SHOWN = TEXT.replace("\n", "↵\n").replace("\x00", "□")
 
 
-@pytest.mark.parametrize("guesses", [0, 5])
-def test_a_page_is_escaped_and_needs_nothing_but_itself(traced, guesses):
-    read = Reader(neuron_page(traced, UNIT, guesses=guesses).html)
+@pytest.mark.parametrize("predictions", [0, 5])
+def test_a_page_is_escaped_and_needs_nothing_but_itself(traced, predictions):
+    read = Reader(neuron_page(traced, UNIT, predictions=predictions).html)
     assert read.open == [] and {tag for tag, _ in read.elements} <= {
         "html", "head", "meta", "title", "style", "body", "p", "span", "pre", "b", "i",
     }  # fmt: skip
     assert {name for _, attributes in read.elements for name in attributes} <= {"lang", "charset", "class", "title"}
     style = re.search("<style>(.*)</style>", neuron_page(traced, UNIT).html, re.DOTALL)[1]
     assert not re.search(r"url|@import|http", style)
-    if not guesses:
+    if not predictions:
         assert read.text == SHOWN
 
 
 def test_a_pages_tones_are_those_of_the_values(traced):
-    tones = [attributes for tag, attributes in Reader(neuron_page(traced, UNIT, guesses=3).html).elements if tag == "i"]
+    tones = [attributes for tag, attributes in Reader(neuron_page(traced, UNIT, predictions=3).html).elements if tag == "i"]
     levels = [int(tone["class"][1:]) for tone in tones[::4]]
     assert levels[0] == 0 and levels[-1] == LEVELS - 1 and sorted(levels) == levels
     assert [float(tone["title"]) for tone in tones[::4]] == pytest.approx(traced.values(UNIT), abs=0.006)
     chances = [float(tone["title"]) for tone in tones[1::4]]
-    assert chances == pytest.approx(traced.guesses(count=1)[1][:, 0], abs=0.006)
+    assert chances == pytest.approx(traced.predictions(count=1)[1][:, 0], abs=0.006)
 
 
 def test_a_notebook_shows_a_page_in_a_frame_of_its_own(traced, tmp_path):
@@ -249,3 +243,23 @@ def test_a_browser_shows_the_text_of_a_page(traced, tmp_path):
 
 def test_signs_stand_for_what_cannot_be_seen():
     assert [glyph(character) for character in "a\n\t \x00\ud800"] == ["a", *GLYPHS.values(), "□", "□"]
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in DRAWINGS.glob("*.svg")))
+def test_a_drawing_is_an_svg_that_needs_nothing_but_itself(name):
+    root = ElementTree.fromstring(drawing(name)._repr_svg_())
+    assert root.tag.endswith("svg")
+    addresses = [value for element in root.iter() for key, value in element.attrib.items() if key.endswith("href")]
+    assert all(address.startswith("#") for address in addresses)
+    assert not [element.tag for element in root.iter() if element.tag.endswith(("script", "image"))]
+
+
+def test_an_unknown_drawing_names_the_others():
+    with pytest.raises(ValueError, match="no drawing 'cat'; choose one of gru, kinds, lstm, unrolled"):
+        drawing("cat")
+
+
+def test_scores_show_which_way_each_went():
+    axes = draw_scores(np.array([[0.0, 1.0]]), np.array([[2.0, -1.0]]), "a", "a", "ab")
+    written = [text.get_text() for text in axes.texts]
+    assert "+0.0 ↑ +2.0" in written and "+1.0 ↓ -1.0" in written

@@ -4,15 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charlm import structure
+from charlm.evaluation import structure
 
 SHARES = [
     structure.balanced_brackets,
-    structure.balanced_quotes,
-    structure.balanced_tags,
     structure.well_formed_pages,
-    structure.closed_environments,
-    structure.speaker_heads,
     structure.balanced_lines,
     structure.closed_comments,
     structure.aligned_braces,
@@ -62,26 +58,6 @@ def test_typographic_quotes_are_a_pair_of_brackets():
     assert structure.balanced_brackets("“Well, Prince,” “so", pairs=("“”",)) == pytest.approx(2 / 3)
 
 
-@pytest.mark.parametrize(
-    ("paragraph", "balanced"),
-    [
-        ('"Well, Prince," he said, "so\nGenoa."', True),
-        ('"Well, Prince, he said.', False),
-        ('he said " well" then', False),
-        ('an empty "" pair', False),
-    ],
-)
-def test_quotes_open_before_and_close_after_a_character(paragraph, balanced):
-    assert structure.balanced_quotes(paragraph) == balanced
-    assert structure.balanced_quotes(f'{paragraph}\n\n"Yes."\n\nno quotes') == (1 + balanced) / 2
-
-
-def test_tags_are_matched_by_name_and_nesting():
-    assert structure.balanced_tags(PAGE) == 1
-    assert structure.balanced_tags('<a href="x"><b></a></b>') == 1 / 2
-    assert structure.balanced_tags("<a><b/>") == 2 / 3
-
-
 def test_pages_are_well_formed_only_if_a_parser_accepts_them():
     broken = "<page><title>A</text></page>"
     assert structure.well_formed_pages(PAGE) == 1
@@ -93,20 +69,6 @@ def test_pages_are_well_formed_only_if_a_parser_accepts_them():
 def test_a_page_cut_off_by_the_end_is_not_counted():
     assert structure.well_formed_pages(PAGE + PAGE[:40]) == 1
     assert structure.well_formed_pages(PAGE[:40]) == 0
-
-
-def test_environments_are_matched_by_name_and_nesting():
-    good = r"\begin{proof} \begin{align*} x \end{align*} \end{proof}"
-    assert structure.closed_environments(good) == 1
-    assert structure.closed_environments(good + r"\begin{lemma}") == 4 / 5
-    assert structure.closed_environments(r"\begin{proof} \end{lemma}") == 0
-
-
-def test_a_speakers_head_is_a_capitalised_line_that_ends_in_a_colon_before_speech():
-    heads = "First Citizen:\nSpeak.\n\nKING RICHARD III:\nO Ratcliff!\n\nJULIET:\nAy me!\n\n"
-    assert structure.speaker_heads(heads) == 1
-    assert structure.speaker_heads(heads + "no head here:\nspeech") == 3 / 4
-    assert structure.speaker_heads("ROMEO:\n\nROMEO: no\n\nRo3meo:\nspeech") == 0
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import keras
 import pytest
 
 import charlm
-from charlm import pace
-from charlm.pace import Clock, Meter, Patience, duration
+from charlm.anytext import pace
+from charlm.anytext.pace import Clock, Patience
+from charlm.training import Progress, duration
 
 
 class Time:
@@ -81,28 +82,38 @@ def test_time_that_was_spent_before_counts(fit, monkeypatch):
     assert rates[-1] == pytest.approx(0.01 * (0.01 + 0.99 * 0.5), rel=0.02)
 
 
-def test_patience_remembers_the_epochs_of_a_run(tmp_path, small_model, vocabulary):
-    run = charlm.Run.create(tmp_path / "run", charlm.compile_model(small_model()), vocabulary)
-    patience = Patience(run, 2)
-    for epoch, (loss, over) in enumerate([(3.0, False), (2.0, False), (2.5, False), (2.1, True)], start=1):
-        run.record({"epoch": epoch, "val_loss": loss})
-        assert Patience(run, 2).is_over() == patience.is_over() == over
+def history_of(losses):
+    return [{"epoch": epoch, "val_loss": loss} for epoch, loss in losses.items()]
 
 
-def test_patience_begins_anew_where_a_run_was_asked_for_more(tmp_path, small_model, vocabulary):
-    run = charlm.Run.create(tmp_path / "run", charlm.compile_model(small_model()), vocabulary)
-    run.note(patience_from=3)
-    for epoch, (loss, over) in enumerate([(2.0, False), (2.5, False), (2.4, False), (2.3, False), (2.2, True)], 1):
-        run.record({"epoch": epoch, "val_loss": loss})
-        assert Patience(run, 2).is_over() == over
+@pytest.mark.parametrize(
+    ("losses", "since", "over"),
+    [
+        ({}, 0, False),
+        ({1: 3.0}, 0, False),
+        ({1: 3.0, 2: 2.0, 3: 2.5}, 0, False),
+        ({1: 3.0, 2: 2.0, 3: 2.5, 4: 2.1}, 0, True),
+        ({1: 2.0, 2: 2.5, 3: 2.4, 4: 2.3}, 3, False),  # a finished run was asked for more after epoch 3
+        ({1: 2.0, 2: 2.5, 3: 2.4, 4: 2.3, 5: 2.2}, 3, True),
+        ({5: 2.0, 6: 2.5}, 4, False),  # history.csv was removed after epoch 4
+        ({5: 2.0, 6: 2.5, 7: 2.5}, 4, True),
+    ],
+)
+def test_patience_counts_the_epochs_since_the_best(losses, since, over):
+    assert Patience(history_of(losses), 2, since).is_over() == over
 
 
-def test_the_meter_shows_speed_and_time_left_one_line_an_epoch(fit):
+def test_patience_ends_training_and_remembers_the_epochs_before(fit):
+    _, history = fit(Clock(0.01, 100), 5, [Patience(history_of({0: 0.0}), 3)])  # nothing is better than that
+    assert len(history.epoch) == 3
+
+
+def test_progress_shows_speed_and_time_left_one_line_an_epoch(fit):
     out = io.StringIO()
-    fit(Clock(0.01, 20), 2, [Meter(640, 2, out)])
+    fit(Clock(0.01, 20), 2, [Progress(characters=640, out=out, moving=False)])
     lines = out.getvalue().splitlines()
     assert len(lines) == 2 and all("characters/s" in line and "bpc" in line for line in lines)
-    assert lines[0].startswith("epoch 1: loss ") and lines[1].endswith("at most 0 s left")
+    assert lines[0].startswith("epoch 1/2: loss ") and lines[1].endswith("at most 0 s left")
 
 
 @pytest.mark.parametrize(("seconds", "shown"), [(0.4, "0 s"), (59, "59 s"), (200, "3:20 min"), (3900, "1:05 h")])

@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import rnn
+from charlm.engine import rnn
 
 PAIRS = {
     "gru": (keras.layers.GRU, rnn.GRU),

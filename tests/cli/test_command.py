@@ -20,11 +20,15 @@ import keras
 import pytest
 
 import charlm
-from charlm import cli, terminal
-from charlm.anytext import prepare
-from charlm.files import locked
+from charlm import cli
+from charlm.anytext.split import cut, encode
+from charlm.cli import parser as command_line
+from charlm.cli import terminal, verbs
+from charlm.corpora import encode_bytes
+from charlm.support import files
+from charlm.support.files import locked
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SMALL = ["--units", "8", "--embedding-dim", "4", "--batch-size", "4", "--sequence-length", "16"]
 TEXT = "The cat sat on the mat, and the dog sat by the door.\nWhere is the cat? Where is the dog?\n" * 40
 INTERRUPTIONS = int(os.environ.get("CHARLM_INTERRUPTIONS", "3"))
@@ -66,9 +70,9 @@ def run(folder, monkeypatch, capsys):
 
 def test_train_says_what_it_does_and_how_good_it_is(folder):
     shown = (folder / "trained.txt").read_text()
-    for part in ("Corpus('cats', ", "units 8", "Run folder: runs/cats", "epoch 2: loss", "bpc", "characters/s"):
+    for part in ("Corpus('cats', ", "units 8", "Run folder: runs/cats", "epoch 2/2: loss", "bpc", "characters/s"):
         assert part in shown
-    for part in ("Is it better than counting?", "Kneser-Ney", "this network", "Does it recite?", "Advice: "):
+    for part in ("Is it better than n-gram baselines?", "Kneser-Ney", "this network", "Did it memorise its text?", "Advice: "):
         assert part in shown
     assert shown.count("--- temperature") == 3
     run = charlm.Run.load(folder / "runs" / "cats")
@@ -122,7 +126,7 @@ def test_corpora_lists_names(folder):
     assert done.returncode == 0 and "shakespeare" in done.stdout and "baby_names" in done.stdout
 
 
-@pytest.mark.parametrize("verb", cli.EXAMPLES)
+@pytest.mark.parametrize("verb", command_line.EXAMPLES)
 def test_help_shows_three_examples_that_the_parser_takes(run, verb):
     code, shown, _ = run(verb, "--help")
     assert code == 0
@@ -130,7 +134,7 @@ def test_help_shows_three_examples_that_the_parser_takes(run, verb):
     assert len(examples) == 3
     for example in examples:
         words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", example)][1:]
-        assert cli._parser().parse_args(words).run
+        assert command_line.parser().parse_args(words).run
 
 
 def test_json_is_all_there_is_on_standard_output(run, folder):
@@ -184,7 +188,7 @@ def test_minutes_choose_the_settings(run, folder):
 
 def test_the_minutes_of_a_call_begin_with_it(monkeypatch):
     began = []
-    monkeypatch.setattr(cli, "_corpora", lambda options: began.append(options.began))
+    monkeypatch.setattr(verbs, "corpora", lambda options: began.append(options.began))
     monkeypatch.setattr(sys, "argv", ["charlm", "corpora"])
     before = time.monotonic()
     cli.main(["corpora"])
@@ -260,7 +264,7 @@ def test_odd_alphabets_are_read_as_they_are_meant(folder, kind):
     (folder / "odd.txt").write_text(ODD[kind], encoding="utf-8", newline="")
     text = charlm.load_corpus(folder / "odd.txt").text
     assert "\r" not in text and not text.startswith("\ufeff")
-    parts = prepare(text)
+    parts = encode(cut(text, "streams"))
     assert parts.vocabulary.decode(parts.train) + parts.vocabulary.decode(parts.validation) == text
 
 
@@ -367,6 +371,8 @@ def bad_inputs():
     yield ["sample", run, "--length", "-1"], "--length"
     yield ["sample", run, "--prompt", "ß"], "'ß'"
     yield ["sample", run, "--stop", ""], "stop"
+    yield ["sample", run, "--count", "0"], "--count"
+    yield ["train", "--resume", "hurt"], "is damaged"
     yield ["compare", run, "--temperatures"], "--temperatures"
     yield ["compare", run, "--temperatures", "-1"], "-1"
     yield ["score", run, "greek.txt"], "Not in the vocabulary"
@@ -388,13 +394,16 @@ def bad_files(folder):
     (folder / "greek.txt").write_text("αβγ " * 50, encoding="utf-8")
     (folder / "folder").mkdir()
     cats = folder / "runs" / "cats"
-    for name in ("damaged", "moved", "changed", "weightless", "torn"):
+    for name in ("damaged", "moved", "changed", "weightless", "torn", "hurt"):
         shutil.copytree(cats, folder / name)
     (folder / "damaged" / "run.json").write_text("{")
     for name, source in (("moved", "gone.txt"), ("changed", "greek.txt")):
         run = charlm.Run.load(folder / name)
         run.note(source=str(folder / source))
     shutil.rmtree(folder / "weightless" / "checkpoints")
+    (folder / "hurt" / "snapshot").mkdir()  # its arrays were cut off
+    shutil.copy(next((cats / "checkpoints").glob("0002*.h5")), folder / "hurt" / "snapshot" / "0002-0000003.weights.h5")
+    (folder / "hurt" / "snapshot" / "0002-0000003.npz").write_bytes(b"PK\x03\x04 and no more")
     for file in (folder / "torn" / "checkpoints").glob("*.h5"):
         file.write_bytes(file.read_bytes()[:1000])
     return folder
@@ -437,7 +446,7 @@ def test_no_space_left_is_one_clear_line_and_harms_nothing(folder):
 
 def test_a_run_in_use_is_left_alone(run, folder):
     shutil.copytree(folder / "runs" / "cats", folder / "used")
-    holder = "import time, pathlib; from charlm.files import locked\nwith locked(pathlib.Path('used')): print(1, flush=True); time.sleep(60)"
+    holder = "import time, pathlib; from charlm.support.files import locked\nwith locked(pathlib.Path('used')): print(1, flush=True); time.sleep(60)"
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     other = subprocess.Popen([sys.executable, "-c", holder], cwd=folder, env=environment, stdout=subprocess.PIPE)
     try:
@@ -466,7 +475,7 @@ def test_a_network_that_is_lost_after_an_epoch_is_a_failure_too(run, folder, mon
 
     monkeypatch.setattr(keras.optimizers.Adam, "update_step", spoil)
     code, shown, errors = run("train", "--resume", "later", "--epochs", 3, "--json")
-    assert code == 1 and "no number in epoch 3" in errors and shown == ""
+    assert code == 1 and "NaN in epoch 3" in errors and shown == ""
     assert not charlm.Run.load(folder / "later").settings["data"]["ended"]
 
 
@@ -481,7 +490,7 @@ def test_a_file_system_without_locks_is_no_hindrance(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(38, "Function not implemented")
 
-    monkeypatch.setattr(charlm.files.fcntl, "flock", refuse)
+    monkeypatch.setattr(files.fcntl, "flock", refuse)
     with locked(tmp_path):
         pass
 
@@ -492,15 +501,57 @@ def test_the_commands_shown_can_be_pasted(tmp_path, small_model, vocabulary):
     ways = [shlex.split(way)[1:] for way in terminal.ways_on(run).splitlines()]
     assert [way[0] for way in ways] == ["train", "sample", "compare", "train"]
     for way in ways:
-        assert str(run.path) in way and cli._parser().parse_args(way).run
+        assert str(run.path) in way and command_line.parser().parse_args(way).run
 
 
 def test_a_text_of_a_corpus_name_is_not_taken_for_bytes(tmp_path, small_model, vocabulary):
     for as_bytes in (False, True):
         corpus = charlm.Corpus("wikipedia", "text", "0" * 64, "here", "mine", False, as_bytes)
         run = charlm.Run.create(tmp_path / "run", charlm.compile_model(small_model()), vocabulary, corpus)
-        assert terminal.as_bytes(run) == as_bytes
-    assert terminal.as_bytes(charlm.Run.load("wikipedia")) == charlm.load_corpus("wikipedia").as_bytes
+        assert run.reads_bytes == as_bytes
+    assert charlm.Run.load("wikipedia").reads_bytes == charlm.load_corpus("wikipedia").as_bytes
+
+
+def test_a_run_that_reads_bytes_begins_another_on_bytes(run, folder):
+    (folder / "accents.txt").write_text("déjà vu, naïve café. " * 60, encoding="utf-8")
+    known = ["--as-bytes", "--epochs", 1, *SMALL, "--out", "first"]
+    assert run("train", "accents.txt", *known)[0] == 0
+    code, shown, errors = run("train", "accents.txt", "--init-from", "first", "--epochs", 1, "--batch-size", 4, "--out", "second")
+    assert code == 0 and "bytes, sha256" in shown, errors
+    second = charlm.Run.load("second")
+    assert second.reads_bytes and second.vocabulary == charlm.Run.load("first").vocabulary
+    assert second.display(encode_bytes("déjà")) == "déjà" and second.to_network("à") == encode_bytes("à")
+
+
+def test_errors_of_charlm_itself_are_not_taken_for_bad_input(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(verbs, "info", lambda options: {}["gone"])
+    with pytest.raises(KeyError):
+        cli.main(["info", "runs/cats"])
+    monkeypatch.undo()
+    monkeypatch.chdir(folder)
+    assert cli.main(["info", "nothing"]) == 2
+    monkeypatch.setenv("CHARLM_DEBUG", "1")
+    with pytest.raises(FileNotFoundError):
+        cli.main(["info", "nothing"])
+
+
+LIGHT = """
+import sys
+from charlm.cli import main
+for words in (["corpora"], ["corpora", "--json"], ["info", "shakespeare", "--json"], ["--help"]):
+    try:
+        main(words)
+    except SystemExit:
+        pass
+print("tensorflow" in sys.modules, "keras" in sys.modules)
+"""
+
+
+def test_help_corpora_and_info_as_json_do_not_start_tensorflow():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shown = subprocess.run([sys.executable, "-c", LIGHT], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.endswith("False False\n")
 
 
 def test_a_lost_network_is_a_failure(run):

@@ -1,4 +1,4 @@
-"""The cells of notebook 07 against Keras' layers and against their published equations, and what measures them."""
+"""The cells of notebook 07, run from the notebook, against Keras' layers and against their published equations, and what measures them."""
 
 import keras
 import numpy as np
@@ -7,8 +7,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import gates
+from tests.lessons.conftest import taught
 
+gates = taught("07_why_gates.ipynb")
 CELLS = [gates.RNN, gates.GRU, gates.LSTM, gates.MUT1, gates.MUT2, gates.MUT3]
 every_cell = pytest.mark.parametrize("kind", CELLS, ids=lambda kind: kind.__name__)
 

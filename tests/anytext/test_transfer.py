@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.transfer import extend, extended_vocabulary
+from charlm.anytext.transfer import extend, extended_vocabulary
 
 NEW = "日本α"
 

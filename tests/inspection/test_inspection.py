@@ -7,17 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
-from charlm import features, neurons
-from charlm.loop import STEPS
+from charlm.engine.loop import STEPS
+from charlm.engine.rnn import input_projection, recurrent_layers, recurrent_weights
+from charlm.inspection import features, search
+from charlm.inspection.ablation import ablate, loss_increases
+from charlm.inspection.search import find_cells, gate_statistics
+from charlm.inspection.trace import READ_AT_ONCE, Trace, Unit, trace
 from charlm.metrics import evaluate
-from charlm.models import recurrent_layers
-from charlm.neurons import Trace, Unit, ablate, find_cells, gate_statistics, loss_increases, trace
-from charlm.rnn import input_projection, recurrent_weights
 
 
 @pytest.fixture
 def text(vocabulary, ids):
-    return vocabulary.decode(ids[: neurons.CHUNK + 30])  # the last chunk is a short one
+    return vocabulary.decode(ids[: READ_AT_ONCE + 30])  # the last chunk is a short one
 
 
 def made_up_trace(columns, name="hidden"):
@@ -103,9 +104,9 @@ def test_a_trace_leaves_the_models_state_alone(small_model, vocabulary, text):
     np.testing.assert_array_equal(recurrent_layers(model)[0].states[0].numpy(), before)
 
 
-def test_guesses_are_the_likeliest_characters_in_order(small_model, vocabulary, text):
+def test_predictions_are_the_likeliest_characters_in_order(small_model, vocabulary, text):
     found = trace(small_model(), vocabulary, text)
-    ids, chances = found.guesses(5, 10, 3)
+    ids, chances = found.predictions(5, 10, 3)
     assert ids.shape == chances.shape == (10, 3)
     for row, (best, given_chances) in enumerate(zip(ids, chances), 5):
         expected = sorted(found.probabilities[row], reverse=True)[:3]
@@ -189,7 +190,7 @@ def test_the_rank_score_is_the_share_of_pairs_in_order(pairs):
     if holds.all() or not holds.any():
         return
     above = np.sign(values[holds][:, None] - values[~holds][None]).mean()
-    found = neurons._rank_score(values[None].astype(np.float32), holds[None].astype(float))
+    found = search._rank_score(values[None].astype(np.float32), holds[None].astype(float))
     np.testing.assert_allclose(found, [[above]], atol=1e-9)
 
 
@@ -204,7 +205,7 @@ def test_the_threshold_makes_the_fewest_mistakes(pairs):
 
     borders = np.unique(values)
     best = max(rate(border) for border in (borders[1:] + borders[:-1]) / 2)
-    assert rate(neurons._threshold(values, holds)) == pytest.approx(best)
+    assert rate(search._threshold(values, holds)) == pytest.approx(best)
 
 
 def wandering(random, characters, units):

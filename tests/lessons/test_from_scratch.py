@@ -1,9 +1,4 @@
-"""The NumPy model of notebook 00: its gradients, its twin in Keras, and that it learns."""
-
-import ast
-import inspect
-import json
-from pathlib import Path
+"""The NumPy model of notebook 00, run from its own cells: its gradients, its twin in Keras, and that it learns."""
 
 import keras
 import numpy as np
@@ -12,9 +7,9 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charlm import scratch
+from tests.lessons.conftest import taught
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+scratch = taught("00_from_scratch.ipynb")
 
 
 def small_case(vocab_size=7, hidden_size=6, rows=2, steps=9, seed=0):
@@ -141,31 +136,3 @@ def test_feeding_the_sample_back_by_hand_gives_the_same_argmax():
         h = scratch.forward(weights, np.array([written]), np.zeros((1, 6)))[-1]
         written.append(int((h @ weights["W_hy"] + weights["b_y"]).argmax()))
     assert scratch.sample(weights, np.array([1, 2]), 5, greedy=True).tolist() == written[2:]
-
-
-def without_docstrings(tree):
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node):
-            node.body = node.body[1:]
-    return {node.name: ast.dump(node) for node in tree.body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
-
-
-def taught(notebook):
-    """Every function and class that a notebook's cells define, without docstrings."""
-    cells = json.loads((NOTEBOOKS / notebook).read_text(encoding="utf-8"))["cells"]
-    found = {}
-    for cell in cells:
-        code = "".join(cell["source"])
-        if cell["cell_type"] == "code" and "%pip" not in code:
-            found |= without_docstrings(ast.parse(code))
-    return found
-
-
-@pytest.mark.parametrize(
-    "notebook, module, least", [("00_from_scratch.ipynb", "scratch", 8), ("07_why_gates.ipynb", "gates", 6)]
-)
-def test_the_code_a_notebook_teaches_is_the_code_that_is_tested(notebook, module, least):
-    tested = without_docstrings(ast.parse(inspect.getsource(__import__(f"charlm.{module}", fromlist=[module]))))
-    shared = {name: code for name, code in taught(notebook).items() if name in tested}
-    assert len(shared) >= least
-    assert [name for name, code in shared.items() if code != tested[name]] == []
