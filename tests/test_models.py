@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import charlm
+from charlm.support import machine as this_machine
 from charlm.models import build_arguments, build_model, compile_arguments, compile_model, reset_states, with_batch_size
 
 VARIANTS = [
@@ -146,7 +147,7 @@ def test_profile_follows_the_environment(monkeypatch):
 def test_profile_asks_the_machine_where_nothing_is_set(monkeypatch):
     monkeypatch.delenv("CHARLM_PROFILE")
     for devices, expected in (([], "cpu"), (["a GPU"], "gpu")):
-        monkeypatch.setattr(charlm.machine.tf.config, "list_physical_devices", lambda kind, found=devices: found)
+        monkeypatch.setattr(this_machine.tf.config, "list_physical_devices", lambda kind, found=devices: found)
         assert charlm.profile() == expected
 
 
@@ -157,9 +158,9 @@ def machine(monkeypatch, tmp_path):
     def pretend(flags="", *capabilities):
         file = tmp_path / "cpuinfo"
         file.write_text(f"processor : 0\nflags : fpu avx2 {flags}\n")
-        monkeypatch.setattr(charlm.machine, "CPUINFO", file)
+        monkeypatch.setattr(this_machine, "CPUINFO", file)
         details = {n: {"device_name": f"GPU {n}", "compute_capability": c} for n, c in enumerate(capabilities)}
-        config = charlm.machine.tf.config
+        config = this_machine.tf.config
         monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: list(details))
         monkeypatch.setattr(config.experimental, "get_device_details", details.get)
 
@@ -181,12 +182,12 @@ def machine(monkeypatch, tmp_path):
 )
 def test_the_best_precision_is_what_the_machine_multiplies_natively(machine, flags, capabilities, expected):
     machine(flags, *capabilities)
-    assert charlm.machine.best_precision() == expected
+    assert this_machine.best_precision() == expected
 
 
 def test_a_machine_without_cpuinfo_has_float32(monkeypatch, tmp_path):
-    monkeypatch.setattr(charlm.machine, "CPUINFO", tmp_path / "missing")
-    assert not charlm.machine.native_bfloat16()
+    monkeypatch.setattr(this_machine, "CPUINFO", tmp_path / "missing")
+    assert not this_machine.native_bfloat16()
 
 
 def test_auto_takes_the_best_precision_and_says_so(monkeypatch, capsys):

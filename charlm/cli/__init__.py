@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from charlm.cli.parser import parser
+from charlm.cli.parser import command_parser
 from charlm.cli.verbs import BAD_INPUT, complain, train
 
 STARTED = time.monotonic()  # when the process began, nearly
@@ -24,7 +24,7 @@ def main(arguments=None):
         arguments: list of strings; None for those of the process, whose minutes began when it was started.
     """
     began = STARTED if arguments is None else time.monotonic()
-    options = parser().parse_args(arguments, argparse.Namespace(began=began))
+    options = command_parser().parse_args(arguments, argparse.Namespace(began=began))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character should not end a training

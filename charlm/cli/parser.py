@@ -33,7 +33,7 @@ EXAMPLES = {
 }
 
 
-def parser():
+def command_parser():
     """Return the parser of the command line; the options it gives have `run`, the verb's function."""
     parser = _Parser(prog="charlm", description="Train a character-level network on any text, and let it write.")
     parser.add_argument("--version", action="version", version=f"charlm {charlm.__version__}")
