@@ -1,5 +1,6 @@
 # make demo   train the first notebook's model and let it write
 # make test   unit tests, and every notebook through nbval
+# make check  lint and format
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,13 +11,18 @@ override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)")
 export CHARLM_DATA
 endif
 
-.PHONY: demo test notebooks bench
+.PHONY: demo test check notebooks bench
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
 
 test: $(VENV)/installed
 	@CHARLM_OFFLINE=1 CHARLM_PROFILE=fast $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env tests notebooks
+
+# Ruff, at the version that pyproject.toml pins.
+check: $(VENV)/checked
+	@$(BIN)/ruff check charlm tests tools benchmarks
+	@$(BIN)/ruff format --check charlm tests tools benchmarks
 
 # For maintainers: run the notebooks in place, in the profile of this machine, on the real texts.
 notebooks: $(VENV)/installed
@@ -25,6 +31,10 @@ notebooks: $(VENV)/installed
 # With PyTorch among the competitors where it is installed: .venv/bin/pip install torch
 bench: $(VENV)/installed
 	@$(BIN)/python -m benchmarks
+
+$(VENV)/checked: $(VENV)/installed pyproject.toml
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o 'ruff==[0-9.]*' pyproject.toml)"
+	@touch $@
 
 $(VENV)/installed: requirements.txt
 	@echo "Installing what requirements.txt names into $(VENV); a minute or two, once."

@@ -236,7 +236,10 @@ class Generator:
         _require("top_k", ks, lambda k: (k >= 1) & (k == np.floor(k)), "a whole number, at least 1, or None")
         _require("top_p", ps, lambda p: (p > 0) & (p <= 1), "above 0 and at most 1, or None")
         if ks.max() > vocab_size:
-            warnings.warn(f"top_k {ks.max():g} is above the vocabulary's {vocab_size} characters: all of them count.")
+            warnings.warn(
+                f"top_k {ks.max():g} is above the vocabulary's {vocab_size} characters: all of them count.",
+                stacklevel=4,
+            )
         ks = np.minimum(ks, vocab_size)
         return Sampling(temperatures.astype(np.float32), ks.astype(np.int32), ps.astype(np.float32))
 

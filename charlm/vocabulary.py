@@ -96,7 +96,7 @@ class Vocabulary:
             ValueError: an id is negative or not below the number of characters.
         """
         flat = np.asarray(ids).ravel()
-        if flat.size and not (0 <= flat.min() and flat.max() < len(self)):
+        if flat.size and not (flat.min() >= 0 and flat.max() < len(self)):
             raise ValueError(f"ids run from {flat.min()} to {flat.max()}, the vocabulary from 0 to {len(self) - 1}.")
         codes = np.array([ord(c) for c in self.characters], "<u4")
         return codes[flat.astype(np.intp)].tobytes().decode("utf-32-le", "surrogatepass")

@@ -438,4 +438,4 @@ def test_random_numbers_do_not_depend_on_how_they_are_cut(seed, row, start, firs
     whole = draw_uniforms(seed, row, start, first + second)
     parts = [draw_uniforms(seed, row, start, first), draw_uniforms(seed, row, start + first, second)]
     np.testing.assert_array_equal(whole, np.concatenate(parts))
-    assert whole.dtype == np.float32 and (0 <= whole).all() and (whole < 1).all()
+    assert whole.dtype == np.float32 and (whole >= 0).all() and (whole < 1).all()

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.support import machine as this_machine
 from charlm.models import build_arguments, build_model, compile_arguments, compile_model, reset_states, with_batch_size
+from charlm.support import machine as this_machine
 
 VARIANTS = [
     {"cell": "gru", "layers": 1},

@@ -41,7 +41,7 @@ def test_links_of_a_notebook_follow_the_public_address(path):
     address = public_address()
     assert f"https://colab.research.google.com/github/{address}/blob/main/notebooks/{path.name}" in text
     assert f"%pip install -q git+https://github.com/{address}\n" in text
-    assert {found for found in re.findall(r"github(?:\.com)?/([\w-]+/charlm)\b", text)} == {address}
+    assert set(re.findall(r"github(?:\.com)?/([\w-]+/charlm)\b", text)) == {address}
 
 
 def test_links_of_the_readme_follow_the_public_address():

@@ -22,7 +22,17 @@ from charlm.training import Progress, all_finite
 SECONDS_BETWEEN_SNAPSHOTS = 60.0
 LITTLE_TIME = 1.0  # seconds that a training gets at least, to end as it should
 WARM, TIMED = 3, 10  # batches that measure the speed
-FED = ("feed", "validation", "sequence_length", "batch_size", "min_count", "epochs", "learning_rate", "patience", "minutes")
+FED = (
+    "feed",
+    "validation",
+    "sequence_length",
+    "batch_size",
+    "min_count",
+    "epochs",
+    "learning_rate",
+    "patience",
+    "minutes",
+)
 
 
 class Notes(NamedTuple):
@@ -155,7 +165,12 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, se
         A `Job`.
     """
     data = {name: getattr(settings, name) for name in FED}
-    data |= {"seed": seed, "init_from": init_from and str(init_from), "ended": False, **(source.notes() if source else {})}
+    data |= {
+        "seed": seed,
+        "init_from": init_from and str(init_from),
+        "ended": False,
+        **(source.notes() if source else {}),
+    }
     model = _first_model(settings, parts, seed, init_from)
     return Job(Run.create(path, model, parts.vocabulary, corpus, data), model, parts, settings, seed, seconds=seconds)
 

@@ -116,7 +116,9 @@ def _resumed(options, stack):
     if options.minutes:
         job.seconds = _seconds_left(options, job.parts, options.minutes)
     where = f", batch {job.position.batch:,} of the next" if job.position.batch else ""
-    print(f"{run.path.as_posix()}: going on after epoch {job.position.epoch} of {job.settings.epochs}{where}.", flush=True)
+    print(
+        f"{run.path.as_posix()}: going on after epoch {job.position.epoch} of {job.settings.epochs}{where}.", flush=True
+    )
     return job
 
 

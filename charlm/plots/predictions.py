@@ -46,5 +46,7 @@ def plot_predictions(trace, unit, start=0, length=192, width=64, count=5, palett
     axes, bars = text_figure(rows[:-1], labels, width, bars=2)
     axes.set(ylabel="first character of the row")
     plt.colorbar(scale, bars[0], orientation="horizontal", ticks=MaxNLocator(5), label=unit_name(unit))
-    plt.colorbar(chance_scale, bars[1], orientation="horizontal", ticks=MaxNLocator(5), label="probability of a prediction")
+    plt.colorbar(
+        chance_scale, bars[1], orientation="horizontal", ticks=MaxNLocator(5), label="probability of a prediction"
+    )
     return axes

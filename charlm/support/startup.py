@@ -46,8 +46,8 @@ if "tensorflow" not in sys.modules:
     with quiet_stderr():
         import tensorflow  # noqa: F401
 
-import keras  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import tensorflow as tf
 
 __all__ = ["keras", "quiet_stderr", "start_xla", "tf"]
 

@@ -1,8 +1,8 @@
 """The store of a run's weights: checkpoints after epochs, the best and the last, and a snapshot within an epoch.
 
-    checkpoints/<epoch>-<val loss>.weights.h5    weights and optimizer, with a .sha256 beside it
-    snapshot/<epoch>-<batch>.weights.h5          the same in mid epoch, written last: with it the snapshot is whole
-    snapshot/<epoch>-<batch>.npz                 what no file of weights holds: carried state, loss and time so far
+checkpoints/<epoch>-<val loss>.weights.h5    weights and optimizer, with a .sha256 beside it
+snapshot/<epoch>-<batch>.weights.h5          the same in mid epoch, written last: with it the snapshot is whole
+snapshot/<epoch>-<batch>.npz                 what no file of weights holds: carried state, loss and time so far
 """
 
 import contextlib

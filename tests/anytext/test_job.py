@@ -114,7 +114,9 @@ def test_a_run_without_its_history_goes_on_and_is_reported(tmp_path):
     file = tmp_path / "text.txt"
     file.write_text(TEXT)
     settings = suggest(TEXT, None, SPEED, **TINY, epochs=2, patience=1)
-    job = begin(tmp_path / "run", charlm.load_corpus(file), settings, encode(cut(TEXT)), source=resolve_source(str(file)))
+    job = begin(
+        tmp_path / "run", charlm.load_corpus(file), settings, encode(cut(TEXT)), source=resolve_source(str(file))
+    )
     assert job.fit(progress=False)
     (job.run.path / "history.csv").unlink()
     job = go_on(charlm.Run.load(job.run.path))

@@ -72,7 +72,13 @@ def test_train_says_what_it_does_and_how_good_it_is(folder):
     shown = (folder / "trained.txt").read_text()
     for part in ("Corpus('cats', ", "units 8", "Run folder: runs/cats", "epoch 2/2: loss", "bpc", "characters/s"):
         assert part in shown
-    for part in ("Is it better than n-gram baselines?", "Kneser-Ney", "this network", "Did it memorise its text?", "Advice: "):
+    for part in (
+        "Is it better than n-gram baselines?",
+        "Kneser-Ney",
+        "this network",
+        "Did it memorise its text?",
+        "Advice: ",
+    ):
         assert part in shown
     assert shown.count("--- temperature") == 3
     run = charlm.Run.load(folder / "runs" / "cats")

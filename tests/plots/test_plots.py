@@ -216,7 +216,9 @@ def test_a_page_is_escaped_and_needs_nothing_but_itself(traced, predictions):
 
 
 def test_a_pages_tones_are_those_of_the_values(traced):
-    tones = [attributes for tag, attributes in Reader(neuron_page(traced, UNIT, predictions=3).html).elements if tag == "i"]
+    tones = [
+        attributes for tag, attributes in Reader(neuron_page(traced, UNIT, predictions=3).html).elements if tag == "i"
+    ]
     levels = [int(tone["class"][1:]) for tone in tones[::4]]
     assert levels[0] == 0 and levels[-1] == LEVELS - 1 and sorted(levels) == levels
     assert [float(tone["title"]) for tone in tones[::4]] == pytest.approx(traced.values(UNIT), abs=0.006)
