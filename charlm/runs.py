@@ -32,7 +32,7 @@ class Run:
         self.settings = settings
         self.vocabulary = Vocabulary.from_json(settings["vocabulary"])
         self.store = Store(self.path)
-        self._epoch = None
+        self.under_way = None  # the number of the epoch that is being trained, from 0
 
     @classmethod
     def create(cls, path, model, vocabulary, corpus=None, data=None):
@@ -62,7 +62,12 @@ class Run:
             "model": arguments,
             "dtype_policy": model.dtype_policy.name,
             "training": compile_arguments(model),
-            "corpus": corpus and _noted(corpus),
+            "corpus": corpus and {
+                "name": corpus.name,
+                "sha256": corpus.sha256,
+                "standin": corpus.is_standin,
+                "as_bytes": corpus.as_bytes,
+            },
             "data": data,
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         }
@@ -182,11 +187,7 @@ class Run:
 
     def epoch(self):
         """Return the number of the epoch under way, from 0, or of the next one: what `windows` and `lines` shuffle by."""
-        return self.finished if self._epoch is None else self._epoch
-
-    def begin_epoch(self, number):
-        """Note which epoch is under way."""
-        self._epoch = number
+        return self.finished if self.under_way is None else self.under_way
 
     def checkpoints(self):
         """List the checkpoints in the folder, first epoch first: each has a path, an epoch and a val_loss."""
@@ -306,11 +307,6 @@ def restore(run, position, decay_steps=None):
     model.optimizer.build(model.trainable_variables)
     load_weights(model, position.weights)
     return model
-
-
-def _noted(corpus):
-    facts = {"name": corpus.name, "sha256": corpus.sha256}
-    return {**facts, "standin": corpus.is_standin, "as_bytes": corpus.as_bytes}
 
 
 def _check_vocabulary(characters, vocab_size, path):

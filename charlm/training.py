@@ -105,7 +105,7 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
                 f"{self.run.path} has finished {self.run.finished} epochs, and fit begins at {epoch}. Pass "
                 f"initial_epoch={self.run.finished} with the model from resume, or begin another run with Run.create."
             )
-        self.run.begin_epoch(epoch)
+        self.run.under_way = epoch
         again = self.begin and self.begin.batch and self.begin.epoch == epoch
         self._epoch, self._first = epoch, self.begin.batch if again else 0
         self._saved = time.monotonic()

@@ -3,7 +3,7 @@
 import math
 import time
 
-from charlm.engine.rnn import gru_step
+from charlm.engine.rnn import cell_step
 from charlm.models import FINAL_RATE
 from charlm.support.startup import keras, tf
 
@@ -130,7 +130,7 @@ def products_per_second(precision="float32"):
     @tf.function(jit_compile=precision == "float32")  # as `charlm.engine.rnn` does
     def steps(hidden):
         for _ in tf.range(100):
-            _, (hidden,) = gru_step(projected, [hidden], kernel)
+            _, (hidden,) = cell_step("gru", projected, [hidden], kernel)
         return hidden
 
     hidden = steps(tf.zeros((rows, units)))

@@ -14,7 +14,6 @@ from charlm.engine import rnn
 from charlm.support.startup import tf
 
 CHUNK = 128  # characters a call at most
-STEPS = {"rnn": rnn.rnn_step, "gru": rnn.gru_step, "lstm": rnn.lstm_step}
 
 
 class NetworkState(NamedTuple):
@@ -185,7 +184,7 @@ def _step(cells, weights, character, states):
     layers = zip(cells, [None, *weights["projections"]], weights["recurrences"], states, strict=True)
     for cell, projection, recurrence, state in layers:
         projected = output if projection is None else output @ projection[0] + projection[1]
-        output, state = STEPS[cell](projected, list(state), *recurrence)
+        output, state = rnn.cell_step(cell, projected, list(state), *recurrence)
         new_states.append(tuple(state))
     kernel, bias = weights["logits"]
     return tuple(new_states), output @ kernel + bias

@@ -14,7 +14,7 @@ character of the vocabulary instead of once for each place in the batch.
 XLA compiles both loops in float32, which fuses the gates into single passes over memory. In bfloat16 and
 float16 TensorFlow's own products run, since those use the processor's half-precision instructions.
 
-The equations are Keras' (gate order z, r, h and i, f, c, o); `gru_step`, `lstm_step` and `rnn_step` are one
+The equations are Keras' (gate order z, r, h and i, f, c, o); `cell_step` is one
 step of them on plain tensors, `run_cell` is all steps with their gates, and `network_weights` has what a generator or
 a trace needs of a network.
 """
@@ -42,7 +42,7 @@ def recurrent_weights(layer):
     """Return the `RecurrentWeights` of a GRU, LSTM or SimpleRNN layer, Keras' or charlm's.
 
     Raises:
-        ValueError: the layer is a GRU with `reset_after=False`, whose equations `gru_step` does not follow.
+        ValueError: the layer is a GRU with `reset_after=False`, whose equations `cell_step` does not follow.
     """
     cell = layer.cell
     if not getattr(cell, "reset_after", True):
@@ -84,56 +84,6 @@ def input_projection(inputs, weights):
     """Multiply inputs (..., features) by the layer's kernel and add its bias: (..., gates * units)."""
     projected = tf.tensordot(inputs, weights.kernel, 1)
     return projected if weights.input_bias is None else tf.nn.bias_add(projected, weights.input_bias)
-
-
-def gru_step(projected, states, recurrent_kernel, recurrent_bias=None):
-    """Advance a GRU by one time step (Cho et al. 2014, with the reset gate after the product, as in cuDNN).
-
-    The product h·U has the kernel's precision, the gates that of the state.
-
-    Args:
-        projected: (batch, 3 * units), x·W + b of this step, from `input_projection`.
-        states: [h], h (batch, units).
-        recurrent_kernel: (units, 3 * units).
-        recurrent_bias: (3 * units,) or None.
-
-    Returns:
-        The output (batch, units) and the new states [h].
-    """
-    states, _ = _gru_forward(projected, states, recurrent_kernel, recurrent_bias)
-    return states[0], states
-
-
-def lstm_step(projected, states, recurrent_kernel):
-    """Advance an LSTM by one time step (Hochreiter and Schmidhuber 1997, with a forget gate).
-
-    The product h·U has the kernel's precision, the gates that of the states.
-
-    Args:
-        projected: (batch, 4 * units), x·W + b of this step, from `input_projection`.
-        states: [h, c], both (batch, units).
-        recurrent_kernel: (units, 4 * units).
-
-    Returns:
-        The output (batch, units) and the new states [h, c].
-    """
-    states, _ = _lstm_forward(projected, states, recurrent_kernel)
-    return states[0], states
-
-
-def rnn_step(projected, states, recurrent_kernel):
-    """Advance a SimpleRNN (tanh) by one time step.
-
-    Args:
-        projected: (batch, units), x·W + b of this step, from `input_projection`.
-        states: [h], h (batch, units).
-        recurrent_kernel: (units, units).
-
-    Returns:
-        The output (batch, units) and the new states [h].
-    """
-    states, _ = _rnn_forward(projected, states, recurrent_kernel)
-    return states[0], states
 
 
 def _gates(projected, hidden, recurrent_kernel):
@@ -261,6 +211,25 @@ def _forward_loop(cell, projected, states, weights):
     initial = [0, list(states), _writers(1, dtype, steps), _writers(cell.saved, dtype, steps)]
     _, states, outputs, saved = tf.while_loop(lambda step, *_: step < steps, body, initial, maximum_iterations=steps)
     return outputs[0].stack(), states, _stack(saved)
+
+
+def cell_step(name, projected, states, *recurrent):
+    """Advance a cell by one time step.
+
+    The product h·U has the kernel's precision, the gates that of the states. Sources: GRU, Cho et al. 2014, with the
+    reset gate after the product, as in cuDNN; LSTM, Hochreiter and Schmidhuber 1997, with a forget gate.
+
+    Args:
+        name: of the cell: "gru", "lstm" or "rnn" (tanh).
+        projected: (batch, gates * units), x·W + b of this step, from `input_projection`.
+        states: list of (batch, units): [h], or [h, c] of an LSTM.
+        *recurrent: the recurrent kernel, and of a GRU its bias, where it has one.
+
+    Returns:
+        The output (batch, units) and the new states.
+    """
+    states, _ = _CELLS[name].forward(projected, states, *recurrent)
+    return states[0], states
 
 
 def run_cell(name, inputs, states, weights):

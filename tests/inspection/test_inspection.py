@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
-from charlm.engine.loop import STEPS
-from charlm.engine.rnn import input_projection, recurrent_layers, recurrent_weights
+from charlm.engine.rnn import cell_step, input_projection, recurrent_layers, recurrent_weights
 from charlm.inspection import features, search
 from charlm.inspection.ablation import ablate, loss_increases
 from charlm.inspection.search import find_cells, gate_statistics
@@ -321,7 +320,7 @@ def losses_with_a_unit_held(model, ids, held, value):
         for number, layer in enumerate(layers):
             weights = recurrent_weights(layer)
             recurrent = [weight for weight in weights[2:] if weight is not None]
-            output, states[number] = STEPS[cell](input_projection(output, weights), states[number], *recurrent)
+            output, states[number] = cell_step(cell, input_projection(output, weights), states[number], *recurrent)
             if number == held[0] - 1:
                 output = tf.tensor_scatter_nd_update(output, [[0, held[1]]], [np.float32(value)])
                 states[number][0] = output
