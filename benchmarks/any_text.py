@@ -1,4 +1,4 @@
-"""`charlm train TEXT --minutes N` and nothing else: the loss it reaches beside counting, and whether it keeps its time.
+"""`charlm train TEXT --minutes N` and nothing else: the loss it reaches beside the best n-gram, and whether it keeps its time.
 
 python -m benchmarks.any_text --minutes 20 a.txt b.txt
 """
@@ -36,8 +36,9 @@ def measure(texts=CORPORA, minutes=MINUTES):
 def row(text, minutes, folder):
     """Train on one text, and weigh the result."""
     import charlm
-    from charlm.anytext import prepare, read_text
-    from charlm.baselines import WittenBell
+    from charlm.anytext.split import cut, encode, read_text
+    from charlm.corpora import resolve_source
+    from charlm.evaluation.ngrams import WittenBell
 
     out = pathlib.Path(folder) / pathlib.Path(text).stem
     command = [sys.executable, "-m", "charlm", "train", text, "--minutes", str(minutes), "--out", str(out), "--json"]
@@ -48,7 +49,7 @@ def row(text, minutes, folder):
         return [text, minutes, f"{took:.1f}", f"– failed: {done.returncode}", *"----"]
     found = json.loads(done.stdout)
     run = charlm.Run.load(out)
-    parts = prepare(read_text(text).text, vocabulary=run.vocabulary)
+    parts = encode(cut(read_text(resolve_source(text)).text, "streams"), vocabulary=run.vocabulary)
     witten_bell = WittenBell(4).fit(parts.train, len(parts.vocabulary)).score(parts.validation).mean()
     counting = f"{found['counting']['nats']:.4f}"
     network = f"GRU-{found['settings']['units']}, dropout {found['settings']['dropout']}"

@@ -13,7 +13,7 @@ import tensorflow as tf
 import charlm
 from benchmarks.timing import describe, interleave, number, ratio, table
 from benchmarks.training_step import EMBEDDING, VOCAB_SIZE, Network, random_batch
-from charlm import rnn
+from charlm.engine import rnn
 
 ROUNDS = 5
 NETWORKS = ((Network("GRU-512", "gru", 512, batch_size=32), 64), (Network("GRU-1024", "gru", 1024), 100))
@@ -26,7 +26,7 @@ class Projected(keras.layers.GRU):
         weights = rnn.recurrent_weights(self)
         projected = rnn.input_projection(tf.transpose(sequences, [1, 0, 2]), weights)
         states = keras.tree.flatten(initial_state)
-        outputs, states, _ = rnn._forward_loop(rnn._GRU, projected, states, weights[2:])
+        outputs, states, _ = rnn._forward_loop(rnn._CELLS["gru"], projected, states, weights[2:])
         return states[0], tf.transpose(outputs, [1, 0, 2]), states
 
 

@@ -85,9 +85,8 @@ def describe():
 
 
 def _gpus():
-    import tensorflow as tf
 
-    import charlm  # noqa: F401  (hides TensorFlow's start-up messages)
+    from charlm.support.startup import tf
 
     devices = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, devices)

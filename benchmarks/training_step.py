@@ -21,8 +21,8 @@ import numpy as np
 
 import charlm
 from benchmarks.timing import describe, interleave, number, ratio, table
-from charlm import rnn
-from charlm.machine import native_bfloat16
+from charlm.engine import rnn
+from charlm.support.machine import native_bfloat16
 
 # Adam loads Triton, unused on a CPU, whose LLVM and TensorFlow's cannot both be in one process.
 sys.modules.setdefault("triton", None)

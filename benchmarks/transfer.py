@@ -5,12 +5,13 @@ import math
 import keras
 
 from benchmarks.timing import table
-from charlm.anytext import prepare
+from charlm.anytext.split import cut, encode
+from charlm.anytext.transfer import extend
 from charlm.corpora import load_corpus
 from charlm.models import build_model, compile_model
 from charlm.pipelines import streams
-from charlm.training import CarriedState, Run
-from charlm.transfer import extend
+from charlm.runs import Run
+from charlm.training import CarriedState
 
 TEXT = "paul_graham"
 SOURCES = ("shakespeare",)
@@ -24,7 +25,7 @@ def measure():
     rows = []
     for source in SOURCES:
         known = Run.load(source)
-        parts = prepare(corpus.text, known=known.vocabulary)
+        parts = encode(cut(corpus.text, "streams"), known=known.vocabulary)
         arguments = {"batch_size": BATCH_SIZE, "stateful": True, "dropout": DROPOUT}
         tuned = curve(extend(known, parts.vocabulary, **arguments), parts)
         shape = {name: known.settings["model"][name] for name in ("cell", "units", "layers", "embedding_dim")}

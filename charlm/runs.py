@@ -62,7 +62,8 @@ class Run:
             "model": arguments,
             "dtype_policy": model.dtype_policy.name,
             "training": compile_arguments(model),
-            "corpus": corpus and {
+            "corpus": corpus
+            and {
                 "name": corpus.name,
                 "sha256": corpus.sha256,
                 "standin": corpus.is_standin,

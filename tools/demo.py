@@ -40,7 +40,7 @@ def report(folder, executed):
 
     run = charlm.Run.load(folder)
     corpus = charlm.load_corpus(run.settings["corpus"]["name"])
-    _, validation = charlm.split(run.vocabulary.encode(corpus.text), run.settings["data"]["validation"])
+    _, validation = charlm.split(run.vocabulary.encode(corpus.text), run.data["validation"])
     kind = "the stand-in, so these are not the real text's numbers" if corpus.is_standin else "the real text"
     print(f"\n{'=' * 80}\nCorpus       {corpus.name}: {kind}")
     print(f"Validation   {charlm.evaluate(run, validation)}")

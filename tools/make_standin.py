@@ -1,4 +1,4 @@
-"""Write a corpus's stand-in: text sampled from charlm's own model of the real text.
+"""Write a corpus's stand-in: a surrogate text, sampled from charlm's own model of the real one.
 
     python -m tools.make_standin shakespeare
 
@@ -7,13 +7,14 @@ copies no passage: the tool checks that before it writes `charlm/standins/<corpu
 """
 
 import argparse
+import itertools
 import lzma
 import re
 
 import charlm
 from charlm.corpora import STANDINS
-from charlm.novelty import longest_copied
-from charlm.training import REFERENCES
+from charlm.evaluation.novelty import longest_copied
+from charlm.runs import REFERENCES
 
 CHARACTERS = 300_000  # or the original's, where that has fewer
 ROWS = 20  # samples side by side, joined at line breaks
@@ -29,7 +30,7 @@ def main():
     parser.add_argument("--seed", type=int, default=0, help="seed of the first sample (default 0)")
     arguments = parser.parse_args()
     run = charlm.Run.load(arguments.run or REFERENCES / arguments.corpus)
-    original = charlm.load_corpus(arguments.corpus, limit=run.settings["data"].get("limit"))
+    original = charlm.load_corpus(arguments.corpus, limit=run.data.get("limit"))
     check_run(run, original)
     text = without_copies(sample(run, original, arguments.seed), original.text)
     text = with_whole_alphabet(text, original.text)
@@ -58,7 +59,7 @@ def check_run(run, original):
 def sample(run, original, seed):
     """Sample at temperature 1 until there are `CHARACTERS`, or as many as the original has."""
     length = min(CHARACTERS, len(original.text))
-    if run.settings["data"]["feed"] == "lines":
+    if run.reads_lines:
         return sample_lines(run.generator(), original.text, length, seed)
     rows = run.generator().generate(["\n"] * ROWS, length // ROWS + 200, seed=seed, include_prompt=False)
     text = "".join(row[: row.rindex("\n") + 1] for row in rows)
@@ -69,11 +70,12 @@ def sample(run, original, seed):
 
 def sample_lines(generator, original, length, seed):
     """Sample whole lines that the original does not have."""
-    known, lines, rows = set(charlm.unique_lines(original)), [], 500
-    while sum(map(len, lines)) + len(lines) < length:
-        written = generator.generate([""] * rows, LONGEST_LINE, stop="\n", seed=seed + len(lines), include_prompt=False)
-        lines += [line.strip() for line in written if line.endswith("\n") and line.strip() not in {*known, ""}]
-    return "".join(line + "\n" for line in lines)
+    known, lines, rows = {*charlm.unique_lines(original), ""}, [], 500
+    for number in itertools.count(seed):  # no two seeds share a row
+        written = generator.generate([""] * rows, LONGEST_LINE, stop="\n", seed=number, include_prompt=False)
+        lines += [line.strip() for line in written if line.endswith("\n") and line.strip() not in known]
+        if sum(map(len, lines)) + len(lines) >= length:
+            return "".join(line + "\n" for line in lines)
 
 
 def without_copies(text, original):

@@ -15,15 +15,16 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import charlm  # first: it hides TensorFlow's start-up messages
 import h5py
-import keras
 import numpy as np
-from charlm.anytext import prepare
-from charlm.baselines import ladder
+
+import charlm
+from charlm.anytext.split import batches, cut, encode
 from charlm.corpora import registry
-from charlm.novelty import longest_copied, names_novelty
-from charlm.training import REFERENCES
+from charlm.evaluation.ladder import ladder
+from charlm.evaluation.novelty import longest_copied, names_novelty
+from charlm.runs import REFERENCES
+from charlm.support.startup import keras
 
 SEED = 0
 MOST_BYTES = 3_000_000
@@ -58,16 +59,6 @@ RECIPES = {
 }
 
 
-class Texts(NamedTuple):
-    """A corpus as a recipe reads it."""
-
-    corpus: charlm.Corpus
-    vocabulary: charlm.Vocabulary
-    train: np.ndarray  # (characters,) ids
-    validation: np.ndarray  # (characters,) ids
-    end: int | None  # id of the line break, where lines are read one by one
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("step", choices=("train", "publish"))
@@ -82,7 +73,7 @@ def run_folder(name):
 
 
 def read(name):
-    """Load the real text that a recipe reads, and split it.
+    """Load the real text that a recipe reads, cut and encode it: its `Corpus` and `Parts`.
 
     Raises:
         FileNotFoundError: only the stand-in is to be had.
@@ -91,31 +82,25 @@ def read(name):
     corpus = charlm.load_corpus(name, limit=recipe.limit)
     if corpus.is_standin:
         raise FileNotFoundError(f"A reference model needs the real {name}: set CHARLM_DATA, or allow a network.")
-    return Texts(corpus, *prepare(corpus.text, "streams" if recipe.sequence_length else "lines", seed=SEED))
-
-
-def feed(ids, recipe, end, shuffle=True):
-    """Make the dataset of a part of the text."""
-    if end is None:
-        return charlm.streams(ids, recipe.sequence_length, recipe.batch_size)
-    return charlm.lines(ids, end, recipe.batch_size, shuffle)
+    return corpus, encode(cut(corpus.text, "streams" if recipe.sequence_length else "lines", seed=SEED))
 
 
 def train(name):
     """Train a corpus's recipe; a run that was cut off goes on after its last finished epoch."""
-    recipe, texts = RECIPES[name], read(name)
+    recipe, (corpus, parts) = RECIPES[name], read(name)
     keras.utils.set_random_seed(SEED)
-    batches, validation = feed(texts.train, recipe, texts.end), feed(texts.validation, recipe, texts.end, False)
-    if (run_folder(name) / "run.json").exists():
-        run = charlm.Run.load(run_folder(name))
+    run = charlm.Run.load(run_folder(name)) if (run_folder(name) / "run.json").exists() else None
+    shuffled_by = (lambda: run.epoch()) if recipe.sequence_length is None else None  # the run may be yet to come
+    data, held_out = batches(parts, recipe, SEED, shuffled_by)
+    if run:
         model, epoch = charlm.resume(run)
     else:
-        model, epoch = new_model(recipe, len(texts.vocabulary), len(batches)), 0
-        run = charlm.Run.create(run_folder(name), model, texts.vocabulary, texts.corpus, data(recipe))
+        model, epoch = new_model(recipe, len(parts.vocabulary), len(data)), 0
+        run = charlm.Run.create(run_folder(name), model, parts.vocabulary, corpus, notes(recipe))
     stop = [keras.callbacks.EarlyStopping(patience=recipe.patience)] if recipe.patience else []
     model.fit(
-        batches,
-        validation_data=validation,
+        data,
+        validation_data=held_out,
         initial_epoch=epoch,
         epochs=recipe.epochs,
         callbacks=run.callbacks() + stop,
@@ -141,7 +126,7 @@ def new_model(recipe, vocab_size, steps):
     )
 
 
-def data(recipe):
+def notes(recipe):
     """Tell how a recipe splits and feeds its text, for run.json."""
     if recipe.sequence_length is None:
         return {"validation": 0.1, "split": f"unique lines, shuffled with seed {SEED}", "feed": "lines"}
@@ -151,8 +136,8 @@ def data(recipe):
 
 def publish(name):
     """Write a trained run, in float16 and with its card, to the folder of reference models."""
-    run, texts, folder = charlm.Run.load(run_folder(name)), read(name), REFERENCES / name
-    best = min(run.checkpoints(), key=lambda checkpoint: checkpoint.val_loss)
+    run, folder = charlm.Run.load(run_folder(name)), REFERENCES / name
+    best = run.store.choose("best")
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "checkpoints").mkdir(parents=True)
     settings = {**run.settings, "training": None}  # there is no optimizer to resume with
@@ -164,7 +149,7 @@ def publish(name):
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"{folder} has {size:,} bytes; {MOST_BYTES:,} are allowed. Use fewer units.")
-    (folder / "README.md").write_text(card(name, texts, best.epoch), encoding="utf-8")
+    (folder / "README.md").write_text(card(name, best.epoch), encoding="utf-8")
 
 
 def save_halved(model, path):
@@ -183,48 +168,48 @@ def save_halved(model, path):
     whole.unlink()
 
 
-def card(name, texts, epoch):
+def card(name, epoch):
     """Write the model card, from measurements of the published weights."""
     recipe, run, entry = RECIPES[name], charlm.Run.load(REFERENCES / name), registry()[name]
-    model = run.model()
-    lines = texts.end is not None
+    model, (corpus, parts) = run.model(), read(name)
+    lines = parts.end is not None
     score = (
-        charlm.evaluate_lines(model, texts.validation, texts.end) if lines else charlm.evaluate(model, texts.validation)
+        charlm.evaluate_lines(model, parts.validation, parts.end) if lines else charlm.evaluate(model, parts.validation)
     )
-    counting = ladder(texts.train, texts.validation, len(texts.vocabulary)).best_counting
+    ngram = ladder(parts.train, parts.validation, len(parts.vocabulary)).best_ngram
     seconds = sum(row["seconds"] for row in run.history())
     facts = {
-        "corpus": f"{entry['title']}, {len(texts.corpus.text):,} characters, sha256 `{texts.corpus.sha256}`",
+        "corpus": f"{entry['title']}, {len(corpus.text):,} characters, sha256 `{corpus.sha256}`",
         "licence of the corpus": f"{entry['licence']} ({entry['credit']})",
-        "split": split_text(texts),
+        "split": split_text(parts),
         "network": f"{recipe.cell.upper()}-{recipe.units}, one layer, embedding {recipe.embedding_dim}, "
         f"{model.count_params():,} parameters, float16 on disk",
         "training": f"`python -m tools.reference train {name}`, epoch {epoch} of {len(run.history())}, "
         f"{max(1, round(seconds / 60))} minutes on {os.cpu_count()} CPU cores that did other work besides",
         "validation": f"**{score.nats:.4f} ± {score.standard_error:.4f} nats** per character, {score.bpc:.3f} bpc, "
         + ("each line from zero state" if lines else "in one pass with carried state"),
-        f"counting: {counting.name}": f"{counting.nats:.4f} nats, the best Kneser-Ney order on the same split",
-        **novelty(name, run, texts),
+        f"best n-gram: {ngram.name}": f"{ngram.nats:.4f} nats, the best Kneser-Ney order on the same split",
+        **novelty(run, parts),
     }
     table = "\n".join(f"| {fact} | {value} |" for fact, value in facts.items())
     return f"# {entry['title']}: reference model\n\n| | |\n|---|---|\n{table}\n\n{samples(run, recipe)}"
 
 
-def split_text(texts):
-    sizes = f"{len(texts.train):,} and {len(texts.validation):,} characters"
-    if texts.end is None:
+def split_text(parts):
+    sizes = f"{len(parts.train):,} and {len(parts.validation):,} characters"
+    if parts.end is None:
         return f"first 90 % to train on, last 10 % to validate on, contiguous: {sizes}"
     return f"unique lines, shuffled with seed {SEED}; the last tenth to validate on: {sizes}"
 
 
-def novelty(name, run, texts):
+def novelty(run, parts):
     """Measure what the model copies: passages, or, of a list, whole lines."""
-    train_text = texts.vocabulary.decode(texts.train)
-    if texts.end is None:
+    train_text = parts.vocabulary.decode(parts.train)
+    if parts.end is None:
         copied = longest_copied(run.generator().generate(length=COPY_SAMPLED, seed=SEED), train_text)
         return {f"longest run copied in {COPY_SAMPLED:,} characters at temperature 1": f"{copied.length} characters"}
     written = run.generator().generate([""] * 1000, 40, stop="\n", seed=SEED, include_prompt=False)
-    known = [part.split("\n") for part in (train_text, texts.vocabulary.decode(texts.validation))]
+    known = [part.split("\n") for part in (train_text, parts.vocabulary.decode(parts.validation))]
     shares = names_novelty([line.strip() for line in written], *known)
     return {"of 1,000 lines at temperature 1": f"{shares.new:.1%} are new, {shares.distinct:.1%} distinct"}
 
@@ -233,7 +218,7 @@ def samples(run, recipe):
     """Show what the model writes at three temperatures."""
     generator, parts = run.generator(), []
     for temperature in TEMPERATURES:
-        if run.settings["data"]["feed"] == "lines":
+        if run.reads_lines:
             text = "".join(generator.generate([""] * 15, 40, temperature, stop="\n", seed=1, include_prompt=False))
         else:
             text = generator.generate(recipe.prompt, 400, temperature=temperature, seed=1)

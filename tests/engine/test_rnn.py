@@ -267,7 +267,9 @@ def test_step_functions_walk_through_the_layer_outputs(name):
     weights = rnn.recurrent_weights(stock)
     recurrent = [weight for weight in weights[2:] if weight is not None]
     for t in range(inputs.shape[1]):
-        output, states = rnn.cell_step(rnn.cell_name(stock), rnn.input_projection(inputs[:, t], weights), states, *recurrent)
+        output, states = rnn.cell_step(
+            rnn.cell_name(stock), rnn.input_projection(inputs[:, t], weights), states, *recurrent
+        )
         assert_close([output.numpy()], [expected[:, t].numpy()])
 
 
