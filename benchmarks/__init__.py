@@ -1,3 +1,3 @@
 """Speed and quality, side by side with peers; `python -m benchmarks` runs all of it."""
 
-import charlm.support.startup  # noqa: F401  (first, so that TensorFlow starts without its messages)
+import charlm  # noqa: F401  (first, so that TensorFlow starts without its messages)

@@ -51,7 +51,7 @@ def row(text, minutes, folder):
     run = charlm.Run.load(out)
     parts = encode(cut(read_text(resolve_source(text)).text, "streams"), vocabulary=run.vocabulary)
     witten_bell = WittenBell(4).fit(parts.train, len(parts.vocabulary)).score(parts.validation).mean()
-    counting = f"{found['counting']['nats']:.4f}"
+    ngram = f"{found['ngram']['nats']:.4f}"
     network = f"GRU-{found['settings']['units']}, dropout {found['settings']['dropout']}"
     return [
         pathlib.Path(text).stem,
@@ -59,7 +59,7 @@ def row(text, minutes, folder):
         f"{took:.1f}",
         network,
         f"{found['nats']:.4f}",
-        counting,
+        ngram,
         f"{witten_bell:.4f}",
     ]
 

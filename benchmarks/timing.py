@@ -85,8 +85,7 @@ def describe():
 
 
 def _gpus():
-
-    from charlm.support.startup import tf
+    import tensorflow as tf
 
     devices = tf.config.list_physical_devices("GPU")
     details = map(tf.config.experimental.get_device_details, devices)

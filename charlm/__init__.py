@@ -2,14 +2,14 @@
 
 The small module stands here, in the order in which a text walks through it: corpora, vocabulary, pipelines, models,
 training, runs, generation, metrics. Each other concern has a folder of its own: docs/architecture.md shows them.
-TensorFlow starts when the first of the names below needs it.
+TensorFlow starts when the first of the names below needs it, and without its messages.
 """
 
 import importlib
-import os
 
-if os.environ.get("CHARLM_VERBOSE") != "1":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from charlm.support.startup import quieten_tensorflow
+
+quieten_tensorflow()
 
 __version__ = "0.1.0"
 

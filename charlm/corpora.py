@@ -175,8 +175,9 @@ def list_corpora():
     """Print a table of the registered corpora: characters, distinct ones, where each is now, licence."""
     print(f"{'name':<20}{'characters':>12}{'distinct':>10}  {'where':<30}licence")
     for name, entry in registry().items():
-        size, where = f"{entry['characters']:>12,}{entry['distinct']:>10}", _whereabouts(name, entry)
-        print(f"{name:<20}{size}  {where:<30}{entry['licence']}")
+        offline = "stand-in" if (STANDINS / f"{name}.txt.xz").exists() else "not here, offline"
+        where = lookup.whereabouts(entry) or (offline if lookup.is_offline() else "download")
+        print(f"{name:<20}{entry['characters']:>12,}{entry['distinct']:>10}  {where:<30}{entry['licence']}")
 
 
 def unique_lines(text):
@@ -361,10 +362,3 @@ def _not_utf8(origin, offset, byte):
 
 def _with_lf(text):
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-
-
-def _whereabouts(name, entry):
-    elsewhere = "download"
-    if lookup.is_offline():
-        elsewhere = "stand-in" if (STANDINS / f"{name}.txt.xz").exists() else "not here, offline"
-    return lookup.whereabouts(entry) or elsewhere

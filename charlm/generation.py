@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.engine.loop import CHUNK, Loop, NetworkState, Sampling
+from charlm.engine.loop import CHUNK, Loop, NetworkState, Sampling, draw_uniforms
 
 START = "\n"  # what an empty prompt stands for: the text begins on a new line
 KEPT = 256  # characters in which `more` still finds the beginning of a stop text
@@ -29,7 +29,7 @@ class State(NamedTuple):
 
 
 class Score(NamedTuple):
-    """How well a network expected a text, in nats."""
+    """A network's loss on a text, in nats."""
 
     nats: float  # mean per character
     losses: np.ndarray  # (characters - 1,): each character after the first, given all before it
@@ -41,7 +41,7 @@ def opening(vocabulary):
 
 
 class Generator:
-    """Writes text with a network, character by character, and judges text with it."""
+    """Writes text with a network, character by character, and scores text with it."""
 
     def __init__(self, model, vocabulary):
         """Copy a model's weights; training it further does not change this generator.
@@ -132,7 +132,7 @@ class Generator:
         return self._join(self._write(self._state, _length(length), sampling, _stops(stop)), verbose)
 
     def score(self, text, unknown="error", replacement=" "):
-        """Judge a text: the loss of each of its characters, with carried state. The generator's state stays.
+        """Score a text: the loss of each of its characters, with carried state. The generator's state stays.
 
         Args:
             text: at least two characters.
@@ -296,23 +296,6 @@ class Comparison(NamedTuple):
 def generate_text(model, vocabulary, prompt="", length=500, **settings):
     """Write text in one call; the arguments are those of `Generator.generate`."""
     return Generator(model, vocabulary).generate(prompt, length, **settings)
-
-
-def draw_uniforms(seed, row, start, count):
-    """Return random numbers `start` to `start + count` of the endless sequence of a row.
-
-    Philox (Salmon et al. 2011) is keyed by the seed and counts by row, so no two of them share a stretch. Any stretch
-    can be drawn alone, so a text does not depend on the pieces in which it was written.
-
-    Returns:
-        (count,) float32 in [0, 1).
-    """
-    first, last = start // CHUNK, (start + count - 1) // CHUNK
-    blocks = [
-        np.random.Generator(np.random.Philox(key=seed, counter=[0, block, row, 0])).random(CHUNK, np.float32)
-        for block in range(int(first), int(last) + 1)
-    ]
-    return np.concatenate(blocks)[start - first * CHUNK :][:count]
 
 
 def _shape(texts, single):

@@ -3,10 +3,10 @@
 import math
 from typing import NamedTuple
 
+import keras
 import numpy as np
 
 from charlm.engine.loop import Loop
-from charlm.support.startup import keras
 
 BLOCK = 1000  # losses of neighbouring characters are correlated; means of blocks this long hardly are
 LINES_AT_ONCE = 64  # rows of one compiled function

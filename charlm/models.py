@@ -2,10 +2,12 @@
 
 import contextlib
 
+import keras
+
 from charlm.engine import rnn
 from charlm.engine.rnn import cell_name, recurrent_layers
 from charlm.support.machine import best_precision
-from charlm.support.startup import keras, start_xla
+from charlm.support.startup import start_xla
 
 LAYERS = {"rnn": rnn.SimpleRNN, "gru": rnn.GRU, "lstm": rnn.LSTM}
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}  # Keras' dtype policies
@@ -124,7 +126,8 @@ def build_arguments(model):
         "dropout": dropouts[0] if dropouts else 0.0,
         "batch_size": model.input_shape[0],
         "stateful": recurrent[0].stateful,
-        "precision": _precision(model.dtype_policy.name),
+        # None for Keras' other policies, which `build_model` does not set.
+        "precision": next((name for name, policy in POLICIES.items() if policy == model.dtype_policy.name), None),
     }
 
 
@@ -168,11 +171,6 @@ def _dtype_policy(precision):
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-def _precision(policy):
-    """Name the precision of a dtype policy; None for policies that `build_model` does not set."""
-    return next((precision for precision, name in POLICIES.items() if name == policy), None)
 
 
 def _optimizer(learning_rate, clip_norm, weight_decay, decay_steps=None, warmup_steps=0):

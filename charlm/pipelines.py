@@ -6,8 +6,7 @@ They read the ids, one or two bytes a character; a batch is cut out whole and ca
 import itertools
 
 import numpy as np
-
-from charlm.support.startup import tf
+import tensorflow as tf
 
 MOST_FILLED = 20  # places in a batch of lines for each character that stands in one
 ROUNDING = 1e-6  # 1 - 0.05 - 0.05 is a little less than 0.9, and must not cost a character
@@ -142,7 +141,12 @@ def lines(ids, end, batch_size=64, shuffle=True, seed=0, drop_remainder=True, ep
         )
     mean = None if drop_remainder else tf.reduce_mean(_line_weights(tf.constant(rows[:, 1:], tf.int32), end))
     dataset = _dataset(rows, *_batched(np.arange(len(rows)), batch_size, shuffle, seed, epoch), batch_size)
-    return dataset.map(lambda inputs, targets: (inputs, targets, _scaled(_line_weights(targets, end), mean)))
+
+    def weigh(inputs, targets):
+        weights = _line_weights(targets, end)
+        return inputs, targets, weights / (tf.reduce_mean(weights) if mean is None else mean)
+
+    return dataset.map(weigh)
 
 
 def _spans(ids, sequence_length):
@@ -171,10 +175,6 @@ def _line_weights(targets, end):
     """1 up to each row's first `end`, 0 after it, and in rows that hold no line."""
     is_end = tf.cast(targets == tf.cast(end, targets.dtype), tf.float32)
     return tf.cast(tf.cumsum(is_end, axis=1, exclusive=True) == 0, tf.float32) * (1 - is_end[:, :1])
-
-
-def _scaled(weights, mean=None):
-    return weights / (tf.reduce_mean(weights) if mean is None else mean)
 
 
 def _batched(places, batch_size, shuffle, seed, epoch):

@@ -52,23 +52,20 @@ class Run:
         Raises:
             ValueError: model and vocabulary differ in size.
         """
+        import keras
+        import tensorflow as tf
+
         from charlm.models import build_arguments, compile_arguments
-        from charlm.support.startup import keras, tf
 
         arguments = build_arguments(model)
         _check_vocabulary(len(vocabulary), arguments["vocab_size"], path)
+        noted = {name: getattr(corpus, name, None) for name in ("name", "sha256", "as_bytes")}
         settings = {
             "vocabulary": vocabulary.to_json(),
             "model": arguments,
             "dtype_policy": model.dtype_policy.name,
             "training": compile_arguments(model),
-            "corpus": corpus
-            and {
-                "name": corpus.name,
-                "sha256": corpus.sha256,
-                "standin": corpus.is_standin,
-                "as_bytes": corpus.as_bytes,
-            },
+            "corpus": corpus and noted | {"standin": corpus.is_standin},
             "data": data,
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         }
@@ -178,8 +175,9 @@ class Run:
         Raises:
             ValueError: the prompt has characters outside the vocabulary.
         """
+        import keras
+
         from charlm import training
-        from charlm.support.startup import keras
 
         carried = training.CarriedState(checkpoint.get("begin"))
         saving = training.RunCheckpoint(self, **checkpoint)
@@ -238,8 +236,9 @@ class Run:
 
     def _build(self, arguments):
         """Build the network under the precision it was trained in."""
+        import keras
+
         from charlm.models import build_model
-        from charlm.support.startup import keras
 
         policy = keras.config.dtype_policy()
         keras.config.set_dtype_policy(self.settings.get("dtype_policy", "float32"))

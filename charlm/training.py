@@ -11,9 +11,11 @@ import sys
 import threading
 import time
 
+import keras
+import tensorflow as tf
+
 from charlm.generation import Generator, opening
 from charlm.models import recurrent_layers, reset_states
-from charlm.support.startup import keras, tf
 
 CHECKPOINT = "{epoch:04d}-{val_loss:.4f}.weights.h5"
 SAMPLED_CHARACTERS = 300
@@ -60,9 +62,8 @@ class CarriedState(keras.callbacks.Callback):
     """
 
     def __init__(self, begin=None):
-        """Give the `Position` where training goes on; None at an epoch's start."""
         super().__init__()
-        self.begin = begin
+        self.begin = begin  # the `Position` where training goes on
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.begin and self.begin.batch and self.begin.epoch == epoch:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from charlm.engine.loop import CHUNK, Loop, Sampling, choose, compiled_step
-from charlm.generation import Comparison, Generator, draw_uniforms, generate_text
+from charlm.engine.loop import CHUNK, Loop, Sampling, choose, compiled_step, draw_uniforms
+from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
 
 CELLS = ["rnn", "gru", "lstm"]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import h5py
+import keras
 import numpy as np
 
 import charlm
@@ -24,7 +25,6 @@ from charlm.corpora import registry
 from charlm.evaluation.ladder import ladder
 from charlm.evaluation.novelty import longest_copied, names_novelty
 from charlm.runs import REFERENCES
-from charlm.support.startup import keras
 
 SEED = 0
 MOST_BYTES = 3_000_000

@@ -7,6 +7,8 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+import keras
+
 from charlm.anytext.pace import Clock, Patience, Timer
 from charlm.anytext.settings import NAMES, Settings, longest_training, resize, seconds_per_character
 from charlm.anytext.split import Parts, batches, cut, encode, read_text
@@ -15,7 +17,6 @@ from charlm.corpora import resolve_source
 from charlm.models import build_model, compile_model
 from charlm.runs import Run, restore
 from charlm.support.machine import release_memory
-from charlm.support.startup import keras
 from charlm.support.store import Position
 from charlm.training import Progress, all_finite
 

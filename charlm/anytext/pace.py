@@ -1,11 +1,14 @@
 """How long training takes and may take: callbacks that keep it in its time and end it, and measurements of speed."""
 
+import functools
 import math
 import time
 
+import keras
+import tensorflow as tf
+
 from charlm.engine.rnn import cell_step
 from charlm.models import FINAL_RATE
-from charlm.support.startup import keras, tf
 
 VALIDATION_COST = 0.35  # of a character validated, against one trained on
 WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
@@ -117,13 +120,19 @@ class Timer(keras.callbacks.Callback):
             self.seconds = time.perf_counter() - self._began
 
 
-def products_per_second(precision="float32"):
+@functools.lru_cache(maxsize=32)
+def products_per_second(precision="float32", rows=64, units=512):
     """Measure how many multiplications and additions a second this machine does in a GRU's steps, gates included.
 
+    Few rows make it slower: the weights are read from memory at every step.
+
+    Args:
+        precision: of the products.
+        rows, units: of the GRU.
+
     Returns:
-        A float: those of a hundred steps of 64 rows and 512 units, after as many to warm up.
+        A float: those of a hundred steps, after as many to warm up.
     """
-    rows, units = 64, 512
     kernel = tf.random.normal((units, 3 * units), stddev=0.02, dtype=precision)
     projected = tf.random.normal((rows, 3 * units))
 

@@ -6,6 +6,7 @@ there is, the more dropout it takes.
 """
 
 import dataclasses
+import functools
 import math
 
 from charlm.anytext.pace import VALIDATION_COST, products_per_second
@@ -19,6 +20,7 @@ FREE_PARAMETERS = 250_000  # of a network for even the smallest text
 READ_PER_PARAMETER = 6  # characters, all epochs together
 READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs where it is shorter
 UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
+MEASURED_WIDTH = 256  # whose speed stands for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
 FEWEST_CHARACTERS = 100
 MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in reasonable time and memory
@@ -92,8 +94,10 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
         _batches(characters, chosen, reasons)
     chosen.setdefault("precision", best_precision())
     chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
-    speed = speed or products_per_second(chosen["precision"])
-    epochs = _size(characters, distinct, chosen, speed, reasons)
+    machine = functools.partial(products_per_second, chosen["precision"], chosen["batch_size"])
+    if "units" not in chosen:
+        _choose_width(characters, distinct, chosen, speed or machine(MEASURED_WIDTH), reasons)
+    epochs = _choose_epochs(characters, distinct, chosen, speed or machine(chosen["units"]), reasons)
     _regularise(characters, epochs, chosen, reasons)
     return Settings(**chosen, given=tuple(sorted(given)), reasons=tuple(reasons))
 
@@ -111,7 +115,9 @@ def resize(settings, characters, distinct, seconds, speed):
     free = {"units", "epochs", "dropout", "weight_decay", "learning_rate"} - set(settings.given)
     kept = {name: getattr(settings, name) for name in NAMES if name not in free}
     chosen, reasons = {**kept, "minutes": seconds / 60}, []
-    epochs = _size(characters, distinct, chosen, speed, reasons)
+    if "units" not in chosen:
+        _choose_width(characters, distinct, chosen, speed, reasons)
+    epochs = _choose_epochs(characters, distinct, chosen, speed, reasons)
     _regularise(characters, epochs, chosen, reasons)
     return Settings(**{**chosen, "minutes": settings.minutes}, given=settings.given, reasons=tuple(reasons))
 
@@ -225,52 +231,46 @@ def _few(batches):
     return " (fewer than 50: expect little)" if batches < FEWEST_BATCHES else ""
 
 
-def _size(characters, distinct, chosen, speed, reasons):
-    """Choose the network's width and the epochs: as wide as text and time allow. Returns the epochs there is time for."""
-    longest = longest_training(characters)
+def _choose_width(characters, distinct, chosen, speed, reasons):
+    """Choose the network's width: the widest that the text can teach and the time allows."""
 
     def weights(units):
         return parameters(units, chosen["layers"], chosen["embedding_dim"], distinct, chosen["cell"])
 
-    def epochs(units):  # that there is time for, a fractional number
-        if chosen["minutes"] is None:
-            return float(longest)
-        each = seconds_per_character(units, chosen["layers"], distinct, speed, chosen["cell"]) * characters
-        return 60 * chosen["minutes"] / (each * (1 + VALIDATION_COST * chosen["validation"]))
+    def is_quick(units):  # enough for the text to be read as often as it should be
+        read = _epochs_in_time(units, characters, distinct, chosen, speed)
+        return read >= min(3, READ_IN_ALL / characters) and read * characters >= READ_PER_PARAMETER * weights(units)
 
-    if "units" not in chosen:
-        chosen["units"], limit = _widest(characters, weights, epochs)
-        reasons.append(
-            f"{chosen['cell'].upper()}-{chosen['units']}, {weights(chosen['units']):,} weights for {characters:,} "
-            f"characters to train on: {limit} allows no more."
-        )
-    possible = epochs(chosen["units"])
+    most = FREE_PARAMETERS + 0.9 * characters
+    if characters > SMALL / 8:
+        most = max(most, 1.01 * weights(256))
+    fits = [units for units in UNITS if weights(units) <= most] or [UNITS[-1]]
+    units = chosen["units"] = next(filter(is_quick, fits), UNITS[-1])
+    limit = "the text" if units == fits[0] else "the time"
+    reasons.append(
+        f"{chosen['cell'].upper()}-{units}, {weights(units):,} weights for {characters:,} characters to train on: "
+        f"{limit} allows no more."
+    )
+
+
+def _choose_epochs(characters, distinct, chosen, speed, reasons):
+    """Choose the most epochs; returns how many there is time for."""
+    possible = _epochs_in_time(chosen["units"], characters, distinct, chosen, speed)
     if chosen["minutes"]:
         reasons.append(
             f"About {possible:.1f} epochs fit into {chosen['minutes']:.3g} minutes; the learning rate falls with the time."
         )
-    chosen.setdefault("epochs", longest)
+    chosen.setdefault("epochs", longest_training(characters))
     reasons.append(f"{chosen['epochs']} epochs at most; training stops earlier when validation gets no better.")
     return min(possible, chosen["epochs"])
 
 
-def _widest(characters, weights, epochs):
-    """Choose the widest network that the text can teach and the time allows: its units, and which of the two limits it.
-
-    Args:
-        characters: to train on.
-        weights: function of the units: how many weights such a network has.
-        epochs: function of the units: how many epochs there is time for.
-    """
-    most = FREE_PARAMETERS + 0.9 * characters
-    if characters > SMALL / 8:
-        most = max(most, 1.01 * weights(256))
-    fits = [units for units in UNITS if weights(units) <= most]
-    fewest = min(3, READ_IN_ALL / characters)
-    for units in fits:
-        if epochs(units) >= fewest and epochs(units) * characters >= READ_PER_PARAMETER * weights(units):
-            return units, "the text" if units == fits[0] else "the time"
-    return UNITS[-1], "the text" if fits[:1] in ([], [UNITS[-1]]) else "the time"
+def _epochs_in_time(units, characters, distinct, chosen, speed):
+    """How many epochs there is time for at some width, a fractional number."""
+    if chosen["minutes"] is None:
+        return float(longest_training(characters))
+    each = seconds_per_character(units, chosen["layers"], distinct, speed, chosen["cell"]) * characters
+    return 60 * chosen["minutes"] / (each * (1 + VALIDATION_COST * chosen["validation"]))
 
 
 def _regularise(characters, epochs, chosen, reasons):

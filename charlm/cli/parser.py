@@ -144,36 +144,26 @@ def _unknown_options(parser):
     parser.add_argument("--replacement", default=" ", help="what stands for them under replace (a blank)")
 
 
-def _above_zero(text):
-    return _number(text, float, lambda value: 0 < value < float("inf"), "a number above 0")
+def _number(kind, holds, limits):
+    """Return the type of an option whose value is a number within limits."""
+
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not holds(value):
+            raise argparse.ArgumentTypeError(f"{text!r} is not {limits}")
+        return value
+
+    return read
 
 
-def _natural(text):
-    return _number(text, int, lambda value: 1 <= value < MOST, "a whole number, at least 1 and below 2**53")
-
-
-def _whole(text):
-    return _number(text, int, lambda value: 0 <= value < MOST, "a whole number, at least 0 and below 2**53")
-
-
-def _part(text):
-    return _number(text, float, lambda value: 0 < value < 1, "a share, above 0 and below 1")
-
-
-def _share(text):
-    return _number(text, float, lambda value: 0 <= value < 1, "a share, at least 0 and below 1")
-
-
-def _number(text, kind, holds, limits):
-    try:
-        value = kind(text)
-    except ValueError:
-        value = None
-    if value is None or not holds(value):
-        raise argparse.ArgumentTypeError(f"{text!r} is not {limits}")
-    return value
-
-
+_above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
+_natural = _number(int, lambda value: 1 <= value < MOST, "a whole number, at least 1 and below 2**53")
+_whole = _number(int, lambda value: 0 <= value < MOST, "a whole number, at least 0 and below 2**53")
+_part = _number(float, lambda value: 0 < value < 1, "a share, above 0 and below 1")
+_share = _number(float, lambda value: 0 <= value < 1, "a share, at least 0 and below 1")
 SETTINGS = {
     "feed": (("streams", "lines"), "a text that runs on, or a list, line by line"),
     "min_count": (_natural, "characters that occur less often share one unknown token"),

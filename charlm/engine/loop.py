@@ -9,9 +9,9 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from charlm.engine import rnn
-from charlm.support.startup import tf
 
 CHUNK = 128  # characters a call at most
 
@@ -133,6 +133,23 @@ def compiled_step(cells, rows):
         return states, logits, tf.transpose(ids.stack()), tf.transpose(nats.stack())
 
     return tf.function(run, jit_compile=True)
+
+
+def draw_uniforms(seed, row, start, count):
+    """Return random numbers `start` to `start + count` of the endless sequence of a row.
+
+    Philox (Salmon et al. 2011) is keyed by the seed and counts by row, so no two of them share a stretch. Any stretch
+    can be drawn alone, so a text does not depend on the pieces in which it was written.
+
+    Returns:
+        (count,) float32 in [0, 1).
+    """
+    first, last = start // CHUNK, (start + count - 1) // CHUNK
+    blocks = [
+        np.random.Generator(np.random.Philox(key=seed, counter=[0, block, row, 0])).random(CHUNK, np.float32)
+        for block in range(int(first), int(last) + 1)
+    ]
+    return np.concatenate(blocks)[start - first * CHUNK :][:count]
 
 
 def choose(logits, uniforms, sampling, filtering):

@@ -23,7 +23,8 @@ import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from charlm.support.startup import keras, tf
+import keras
+import tensorflow as tf
 
 MOST_PARTS, SHORTEST_PART = 4, 16  # of a sequence, see `_parts`
 KERAS_LAYERS = {"rnn": keras.layers.SimpleRNN, "gru": keras.layers.GRU, "lstm": keras.layers.LSTM}

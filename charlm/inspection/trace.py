@@ -4,9 +4,9 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
 from charlm.engine.rnn import cell_name, network_weights, recurrent_layers, run_cell
-from charlm.support.startup import tf
 
 READ_AT_ONCE = 512  # characters a call of the compiled function
 SIGNALS = {

@@ -2,8 +2,9 @@
 
 from typing import NamedTuple
 
+import keras
+
 from charlm.generation import Generator
-from charlm.support.startup import keras
 
 
 class Sample(NamedTuple):

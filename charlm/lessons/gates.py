@@ -1,8 +1,7 @@
 """What notebook 07 measures gates by: the gradient that reaches a state k steps back, and the task to remember a bit."""
 
 import numpy as np
-
-from charlm.support.startup import tf
+import tensorflow as tf
 
 
 def gradient_norms(cell, inputs, loss):

@@ -6,7 +6,7 @@ import gc
 import os
 from pathlib import Path
 
-from charlm.support.startup import tf
+import tensorflow as tf
 
 PROFILES = ("gpu", "cpu", "fast")
 CPUINFO = Path("/proc/cpuinfo")
