@@ -58,9 +58,7 @@ class Generator:
                 f"The model writes {model.output_shape[-1]} characters and the vocabulary has {len(vocabulary)}: "
                 "they do not belong together. Use the vocabulary from the model's run folder."
             )
-        self.vocabulary = vocabulary
-        self._loop = Loop(model)
-        self.reset()
+        self.vocabulary, self._loop, self._state = vocabulary, Loop(model), None
 
     def generate(
         self,

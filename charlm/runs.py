@@ -153,8 +153,7 @@ class Run:
             FileNotFoundError: no epoch was finished.
             ValueError: the checkpoint is damaged or of another network, or `checkpoint` is neither.
         """
-        arguments = {**self.settings["model"], "batch_size": batch_size, "stateful": stateful}
-        model = self._build(arguments)
+        model = self._build({**self.settings["model"], "batch_size": batch_size, "stateful": stateful})
         load_weights(model, self.store.choose(checkpoint).path)
         return model
 
@@ -227,8 +226,7 @@ class Run:
     def add_sample(self, text):
         """Add to `samples.txt`."""
         file = self.path / "samples.txt"
-        earlier = file.read_text(encoding="utf-8") if file.exists() else ""
-        write_text(file, earlier + text)
+        write_text(file, (file.read_text(encoding="utf-8") if file.exists() else "") + text)
 
     def __repr__(self):
         kept = ", ".join(f"epoch {c.epoch} ({c.val_loss:.4f} nats)" for c in self.checkpoints()) or "no epoch finished"

@@ -28,9 +28,8 @@ class Vocabulary:
             raise ValueError("A vocabulary needs at least one character and got none: give it a text.")
         if len(set(ordered)) != len(ordered):
             twice = sorted(character for character, count in Counter(ordered).items() if count > 1)
-            more = ", …" if len(twice) > UNKNOWN_SHOWN else ""
-            shown = ", ".join(map(repr, twice[:UNKNOWN_SHOWN]))
-            raise ValueError(f"{shown}{more} occur more than once; use Vocabulary.from_text for a text.")
+            shown = ", ".join(map(repr, twice[:UNKNOWN_SHOWN])) + (", …" if len(twice) > UNKNOWN_SHOWN else "")
+            raise ValueError(f"{shown} occur more than once; use Vocabulary.from_text for a text.")
         if mark is not None and (len(mark) != 1 or mark not in ordered):
             raise ValueError(f"mark={mark!r} is not one of the vocabulary's characters; choose one, or None.")
         self.characters, self.mark = ordered, mark
