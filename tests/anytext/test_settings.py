@@ -93,7 +93,7 @@ def test_rare_characters_of_a_large_alphabet_are_left_out():
 
 
 @given(st.lists(st.integers(1, 10_000), min_size=1, max_size=200))
-def test_at_most_a_thousandth_goes_under_the_mark(counts):
+def test_the_unknown_token_stands_for_a_thousandth_at_most(counts):
     limit = rarest_kept(counts)
     assert sum(count for count in counts if count < limit) <= 0.001 * sum(counts)
 

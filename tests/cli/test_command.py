@@ -539,6 +539,30 @@ def test_errors_of_charlm_itself_are_not_taken_for_bad_input(folder, monkeypatch
         cli.main(["info", "nothing"])
 
 
+def test_ctrl_c_at_any_moment_is_one_line(monkeypatch, capsys):
+    def interrupted(options):
+        raise KeyboardInterrupt  # as while TensorFlow is imported, which a verb does
+
+    monkeypatch.setattr(verbs, "info", interrupted)
+    assert cli.main(["info", "shakespeare"]) == 130
+    assert capsys.readouterr().err == "charlm: stopped.\n"
+
+
+def test_a_run_is_read_once_it_is_locked(run, folder, monkeypatch):
+    shutil.copytree(folder / "runs" / "cats", folder / "late")
+
+    @contextlib.contextmanager
+    def locked_after_another_process_wrote(path):
+        charlm.Run.load(path).note(epochs=7)
+        yield
+
+    monkeypatch.setattr(verbs, "locked", locked_after_another_process_wrote)
+    monkeypatch.setattr(verbs, "_fit", lambda *_: True)
+    monkeypatch.setattr(verbs, "_report", lambda *_: None)
+    code, shown, _ = run("train", "--resume", "late")
+    assert code == 0 and "going on after epoch 2 of 7" in shown
+
+
 LIGHT = """
 import sys
 from charlm.cli import main
