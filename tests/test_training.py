@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -42,13 +43,20 @@ def fit(model, run, feed, ids, epochs, first=0, extra=()):
     )
 
 
-@pytest.fixture
-def finished(tmp_path, vocabulary, ids):
-    """A run of two epochs."""
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, vocabulary, ids):
+    """The folder of a run of two epochs, to be copied, and its network."""
     model = compiled(vocabulary)
-    run = Run.create(tmp_path / "run", model, vocabulary)
+    run = Run.create(tmp_path_factory.mktemp("trained") / "run", model, vocabulary)
     fit(model, run, charlm.streams, ids, 2)
-    return run, model
+    return run.path, model
+
+
+@pytest.fixture
+def finished(tmp_path, trained):
+    """A run of two epochs, of the test's own, and its network."""
+    folder, model = trained
+    return Run.load(shutil.copytree(folder, tmp_path / "run")), model
 
 
 @pytest.mark.parametrize("feed", [charlm.streams, charlm.windows])

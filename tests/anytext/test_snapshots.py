@@ -56,6 +56,12 @@ def begin(tmp_path, small_model, vocabulary):
     return make
 
 
+@pytest.fixture(scope="module")
+def uninterrupted():
+    """Curves and weights of trainings that were never stopped, by kind of feed; filled when first needed."""
+    return {}
+
+
 class Three(NamedTuple):
     """Settings of a training of three epochs."""
 
@@ -88,12 +94,14 @@ def curve(run):
 @pytest.mark.parametrize(
     ("kind", "moment"), [("streams", (0, 0)), ("streams", (1, "validation")), ("streams", (2, 28)), ("lines", (1, 7))]
 )
-def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, kind, moment):
+def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, uninterrupted, kind, moment):
     space = int(vocabulary.encode(" ")[0])  # here words stand for lines
     carried = kind == "streams"
-    whole, model = begin("whole", carried)
-    fit(whole, model, feed(kind, space, whole))
-    weights = model.get_weights()
+    if kind not in uninterrupted:
+        whole, model = begin("whole", carried)
+        fit(whole, model, feed(kind, space, whole))
+        uninterrupted[kind] = curve(whole), model.get_weights()
+    whole_curve, weights = uninterrupted[kind]
 
     run, model = begin("stopped", carried)
     with pytest.raises(Stopped), Signals() as signals:
@@ -103,7 +111,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, ki
     assert (position.batch == 0) == (moment[1] == "validation")
     fit(run, model, feed(kind, space, run), position=position)
 
-    np.testing.assert_allclose(curve(run), curve(whole), rtol=1e-5)
+    np.testing.assert_allclose(curve(run), whole_curve, rtol=1e-5)
     for there, here in zip(weights, model.get_weights(), strict=True):
         np.testing.assert_allclose(there, here, atol=1e-5)
     assert run.store.position().batch == 0 and not (run.path / "snapshot").exists()
