@@ -139,7 +139,8 @@ def products_per_second(precision="float32", rows=64, units=512):
     @tf.function(jit_compile=precision == "float32")  # as `charlm.engine.rnn` does
     def steps(hidden):
         for _ in tf.range(100):
-            _, (hidden,) = cell_step("gru", projected, [hidden], kernel)
+            product = tf.matmul(tf.cast(hidden, precision), kernel)
+            _, (hidden,) = cell_step("gru", projected, product, [hidden])
         return hidden
 
     hidden = steps(tf.zeros((rows, units)))

@@ -14,6 +14,7 @@ import tensorflow as tf
 from charlm.engine import rnn
 
 CHUNK = 128  # characters a call at most
+FEW_ROWS, MANY_WEIGHTS = 32, 3_000_000  # where a product is faster transposed, see `_is_transposed`
 
 
 class NetworkState(NamedTuple):
@@ -40,13 +41,14 @@ class Loop:
         self.vocab_size = model.output_shape[-1]
         self._widths = [layer.units for layer in layers]
         self._cells = tuple(rnn.cell_name(layer) for layer in layers)
-        self._weights = {
-            # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
-            "table": rnn.input_projection(weights.embedding, weights.layers[0]),  # (vocabulary, gates * units)
-            "projections": [(layer.kernel, layer.input_bias) for layer in weights.layers[1:]],
-            "recurrences": [[weight for weight in layer[2:] if weight is not None] for layer in weights.layers],
-            "logits": weights.logits,
-        }
+        # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
+        self._table = rnn.input_projection(weights.embedding, weights.layers[0])  # (vocabulary, gates * units)
+        # A layer's output is multiplied once a step: for the layer above or the logits, and for its own next step.
+        above = [*((layer.kernel, layer.input_bias) for layer in weights.layers[1:]), weights.logits]
+        self._kernels = [tf.concat([k, layer.recurrent_kernel], 1) for (k, _), layer in zip(above, weights.layers)]
+        self._biases = [tf.zeros(k.shape[1]) if bias is None else bias for k, bias in above]
+        self._recurrent_biases = [[b for b in layer[3:] if b is not None] for layer in weights.layers]
+        self._laid_out = {}
 
     def start(self, rows):
         """Return the state of `rows` rows that have read nothing: zero states."""
@@ -101,9 +103,19 @@ class Loop:
         filtering = bool(np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1))
         step = compiled_step(self._cells, len(counts))
         states, logits, ids, nats = step(
-            self._weights, *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering))
+            self._weights(len(counts)),
+            *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering)),
         )
         return NetworkState(states, logits), ids.numpy(), nats.numpy()
+
+    def _weights(self, rows):
+        """Return the weights as the products of so many rows want them; each layout is made once."""
+        layout = tuple(_is_transposed(rows, kernel) for kernel in self._kernels)
+        if layout not in self._laid_out:
+            kernels = [_halves(k) if halved else [k] for k, halved in zip(self._kernels, layout)]
+            layers = list(zip(kernels, self._biases, self._recurrent_biases))
+            self._laid_out[layout] = {"table": self._table, "layers": layers}
+        return self._laid_out[layout]
 
 
 @functools.lru_cache(maxsize=64)
@@ -117,19 +129,22 @@ def compiled_step(cells, rows):
         ids = tf.TensorArray(tf.int32, CHUNK, element_shape=(rows,))
         nats = tf.TensorArray(tf.float32, CHUNK, element_shape=(rows,))
 
-        def body(time, states, logits, ids, nats):
+        def body(time, states, recurrents, logits, ids, nats):
             chosen = choose(logits, uniforms[:, time], sampling, filtering)
             character = tf.where(time < given_counts, given[:, time], chosen)  # (rows,)
             ids = ids.write(time, character)
             nats = nats.write(time, tf.nn.sparse_softmax_cross_entropy_with_logits(character, logits))
             awake = (time < counts)[:, None]
-            next_states, next_logits = _step(cells, weights, character, states)
-            keep = functools.partial(tf.where, awake)
-            return time + 1, tf.nest.map_structure(keep, next_states, states), keep(next_logits, logits), ids, nats
+            next_states, recurrents, next_logits = _step(cells, weights, character, states, recurrents)
+            keep = functools.partial(tf.where, awake)  # a row that sleeps does not wake before the loop ends
+            states, logits = tf.nest.map_structure(keep, next_states, states), keep(next_logits, logits)
+            return time + 1, states, recurrents, logits, ids, nats
 
         steps = tf.reduce_max(counts)
-        initial = (tf.constant(0), state.states, state.logits, ids, nats)
-        _, states, logits, ids, nats = tf.while_loop(lambda time, *_: time < steps, body, initial)
+        outputs = zip(weights["layers"], state.states, strict=True)
+        recurrents = tuple(_multiply(hidden, *layer)[1] for layer, (hidden, *_) in outputs)
+        initial = (tf.constant(0), state.states, recurrents, state.logits, ids, nats)
+        _, states, _, logits, ids, nats = tf.while_loop(lambda time, *_: time < steps, body, initial)
         return states, logits, tf.transpose(ids.stack()), tf.transpose(nats.stack())
 
     return tf.function(run, jit_compile=True)
@@ -195,16 +210,36 @@ def _draw_among_likeliest(scaled, uniforms, top_k, top_p):
     return tf.gather(ids, _draw(kept, uniforms), batch_dims=1)
 
 
-def _step(cells, weights, character, states):
-    """Read one character a row: the new states and the next character's logits."""
-    output, new_states = tf.gather(weights["table"], character), []
-    layers = zip(cells, [None, *weights["projections"]], weights["recurrences"], states, strict=True)
-    for cell, projection, recurrence, state in layers:
-        projected = output if projection is None else output @ projection[0] + projection[1]
-        output, state = rnn.cell_step(cell, projected, list(state), *recurrence)
+def _step(cells, weights, character, states, recurrents):
+    """Read one character a row: the new states, their products h·U for the step after, and the next character's logits."""
+    projected, new_states, products = tf.gather(weights["table"], character), [], []
+    for cell, layer, state, recurrent in zip(cells, weights["layers"], states, recurrents, strict=True):
+        output, state = rnn.cell_step(cell, projected, recurrent, list(state), *layer[2])
+        projected, recurrent = _multiply(output, *layer)
         new_states.append(tuple(state))
-    kernel, bias = weights["logits"]
-    return tuple(new_states), output @ kernel + bias
+        products.append(recurrent)
+    return tuple(new_states), tuple(products), projected
+
+
+def _multiply(output, kernels, bias, _):
+    """Multiply a layer's output: what the layer above gets, or the logits, with its bias; and h·U of the next step."""
+    halved = len(kernels) > 1
+    product = tf.concat([tf.matmul(output, kernel, transpose_b=halved) for kernel in kernels], axis=1)
+    width = bias.shape[0]
+    return product[:, :width] + bias, product[:, width:]
+
+
+def _is_transposed(rows, kernel):
+    """Whether a kernel is multiplied faster in transposed halves: always by one row, by few rows where it is large.
+
+    Measured on AVX2 and, for one row, on AVX-512 with `python -m benchmarks products`; XLA's product runs on all cores then.
+    """
+    return rows == 1 or (rows < FEW_ROWS and kernel.shape.num_elements() > MANY_WEIGHTS)
+
+
+def _halves(kernel):
+    """Cut a kernel (units, columns) into halves of its columns, each transposed."""
+    return [tf.transpose(half) for half in tf.split(kernel, [kernel.shape[1] // 2, -1], axis=1)]
 
 
 def _tensors(value):

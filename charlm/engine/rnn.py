@@ -87,25 +87,26 @@ def input_projection(inputs, weights):
     return projected if weights.input_bias is None else tf.nn.bias_add(projected, weights.input_bias)
 
 
-def _gates(projected, hidden, recurrent_kernel):
-    """x·W + b and h·U in the state's precision."""
-    recurrent = tf.matmul(tf.cast(hidden, recurrent_kernel.dtype), recurrent_kernel)
-    return tf.cast(projected, hidden.dtype), tf.cast(recurrent, hidden.dtype)
+def _in_state_precision(states, projected, recurrent):
+    """Cast x·W + b and h·U: gates are computed in the precision of the states."""
+    return (tf.cast(product, states[0].dtype) for product in (projected, recurrent))
 
 
-def _gru_forward(projected, states, recurrent_kernel, recurrent_bias=None):
+def _gru_forward(projected, recurrent, states, recurrent_bias=None):
     """One step: the new states, and what `_gru_backward` needs of it."""
     (hidden,) = states
     units = hidden.shape[-1]
-    projected, recurrent = _gates(projected, hidden, recurrent_kernel)
+    projected, recurrent = _in_state_precision(states, projected, recurrent)
+    parts = [recurrent[:, : 2 * units], recurrent[:, 2 * units :]]
     if recurrent_bias is not None:
-        recurrent += tf.cast(recurrent_bias, hidden.dtype)
-    gates = tf.sigmoid(projected[:, : 2 * units] + recurrent[:, : 2 * units])
+        # After the slices: XLA would make a product and its one addition a single-threaded kernel.
+        bias = tf.cast(recurrent_bias, hidden.dtype)
+        parts = [parts[0] + bias[: 2 * units], parts[1] + bias[2 * units :]]
+    gates = tf.sigmoid(projected[:, : 2 * units] + parts[0])
     update, reset = tf.split(gates, 2, axis=-1)
-    recurrent_candidate = recurrent[:, 2 * units :]
-    candidate = tf.tanh(projected[:, 2 * units :] + reset * recurrent_candidate)
+    candidate = tf.tanh(projected[:, 2 * units :] + reset * parts[1])
     hidden = update * hidden + (1 - update) * candidate
-    return [hidden], [gates, candidate, recurrent_candidate]
+    return [hidden], [gates, candidate, parts[1]]
 
 
 def _gru_backward(d_states, previous_hidden, saved):
@@ -120,11 +121,11 @@ def _gru_backward(d_states, previous_hidden, saved):
     return [d_recurrent, d_projected], [d_hidden * update]
 
 
-def _lstm_forward(projected, states, recurrent_kernel):
+def _lstm_forward(projected, recurrent, states):
     """One step: the new states, and what `_lstm_backward` needs of it."""
     hidden, carry = states
     units = hidden.shape[-1]
-    gates = tf.add(*_gates(projected, hidden, recurrent_kernel))
+    gates = tf.add(*_in_state_precision(states, projected, recurrent))
     input_forget = tf.sigmoid(gates[:, : 2 * units])
     input_gate, forget = tf.split(input_forget, 2, axis=-1)
     candidate = tf.tanh(gates[:, 2 * units : 3 * units])
@@ -148,9 +149,9 @@ def _lstm_backward(d_states, _, saved):
     return [d_recurrent], [tf.zeros_like(d_hidden), d_carry * forget]
 
 
-def _rnn_forward(projected, states, recurrent_kernel):
+def _rnn_forward(projected, recurrent, states):
     """One step: the new states, and what `_rnn_backward` needs of it."""
-    hidden = tf.tanh(tf.add(*_gates(projected, states[0], recurrent_kernel)))
+    hidden = tf.tanh(tf.add(*_in_state_precision(states, projected, recurrent)))
     return [hidden], [hidden]
 
 
@@ -203,10 +204,11 @@ def _forward_loop(cell, projected, states, weights):
         (time, batch, ...).
     """
     steps, dtype = tf.shape(projected)[0], projected.dtype
-    projected_at = _reader(projected)
+    projected_at, (kernel, *bias) = _reader(projected), weights
 
     def body(step, states, outputs, saved):
-        states, values = cell.forward(projected_at.read(step), states, *weights)
+        recurrent = tf.matmul(tf.cast(states[0], kernel.dtype), kernel)
+        states, values = cell.forward(projected_at.read(step), recurrent, states, *bias)
         return step + 1, states, _write(outputs, step, states[:1]), _write(saved, step, values)
 
     initial = [0, list(states), _writers(1, dtype, steps), _writers(cell.saved, dtype, steps)]
@@ -214,22 +216,23 @@ def _forward_loop(cell, projected, states, weights):
     return outputs[0].stack(), states, _stack(saved)
 
 
-def cell_step(name, projected, states, *recurrent):
+def cell_step(name, projected, recurrent, states, *recurrent_bias):
     """Advance a cell by one time step.
 
-    The product h·U has the kernel's precision, the gates that of the states. Sources: GRU, Cho et al. 2014, with the
-    reset gate after the product, as in cuDNN; LSTM, Hochreiter and Schmidhuber 1997, with a forget gate.
+    The gates have the precision of the states. Sources: GRU, Cho et al. 2014, with the reset gate after the product, as
+    in cuDNN; LSTM, Hochreiter and Schmidhuber 1997, with a forget gate.
 
     Args:
         name: of the cell: "gru", "lstm" or "rnn" (tanh).
         projected: (batch, gates * units), x·W + b of this step, from `input_projection`.
+        recurrent: (batch, gates * units), h·U.
         states: list of (batch, units): [h], or [h, c] of an LSTM.
-        *recurrent: the recurrent kernel, and of a GRU its bias, where it has one.
+        *recurrent_bias: of a GRU, (gates * units,), where it has one.
 
     Returns:
         The output (batch, units) and the new states.
     """
-    states, _ = _CELLS[name].forward(projected, states, *recurrent)
+    states, _ = _CELLS[name].forward(projected, recurrent, states, *recurrent_bias)
     return states[0], states
 
 
@@ -273,14 +276,13 @@ def _backward_loop(cell, d_outputs, d_states, previous, saved, recurrent_kernel)
         gradients of the initial states.
     """
     steps, dtype = tf.shape(previous)[0], previous.dtype
-    transposed_kernel = tf.transpose(recurrent_kernel)  # once: transpose_b=True would cost time at every step
     arrays = [_reader(sequence) for sequence in (d_outputs, previous, *saved)]
 
     def body(step, d_states, gradients):
         d_output, hidden, *values = [tf.cast(array.read(step), d_states[0].dtype) for array in arrays]
         d_states = [d_states[0] + d_output, *d_states[1:]]
         d_step, d_states = cell.backward(d_states, hidden, values)
-        through_kernel = tf.matmul(tf.cast(d_step[0], dtype), transposed_kernel)
+        through_kernel = tf.matmul(tf.cast(d_step[0], dtype), recurrent_kernel, transpose_b=True)
         d_states[0] += tf.cast(through_kernel, d_states[0].dtype)
         return step - 1, d_states, _write(gradients, step, d_step)
 

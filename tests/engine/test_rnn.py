@@ -265,11 +265,10 @@ def test_step_functions_walk_through_the_layer_outputs(name):
     inputs, states = random_inputs(stock)
     expected = stock(inputs, initial_state=states)
     weights = rnn.recurrent_weights(stock)
-    recurrent = [weight for weight in weights[2:] if weight is not None]
+    kernel, *bias = [weight for weight in weights[2:] if weight is not None]
     for t in range(inputs.shape[1]):
-        output, states = rnn.cell_step(
-            rnn.cell_name(stock), rnn.input_projection(inputs[:, t], weights), states, *recurrent
-        )
+        products = rnn.input_projection(inputs[:, t], weights), tf.matmul(states[0], kernel)
+        output, states = rnn.cell_step(rnn.cell_name(stock), *products, states, *bias)
         assert_close([output.numpy()], [expected[:, t].numpy()])
 
 

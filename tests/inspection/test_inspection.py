@@ -319,8 +319,9 @@ def losses_with_a_unit_held(model, ids, held, value):
         output = model.get_layer("embedding")(np.array([now]))
         for number, layer in enumerate(layers):
             weights = recurrent_weights(layer)
-            recurrent = [weight for weight in weights[2:] if weight is not None]
-            output, states[number] = cell_step(cell, input_projection(output, weights), states[number], *recurrent)
+            kernel, *bias = [weight for weight in weights[2:] if weight is not None]
+            products = input_projection(output, weights), tf.matmul(states[number][0], kernel)
+            output, states[number] = cell_step(cell, *products, states[number], *bias)
             if number == held[0] - 1:
                 output = tf.tensor_scatter_nd_update(output, [[0, held[1]]], [np.float32(value)])
                 states[number][0] = output
