@@ -13,6 +13,7 @@ from benchmarks.timing import describe
 RESULTS = pathlib.Path(__file__).with_name("results.md")
 PARTS = {
     "pipelines": "Pipelines and encoding",
+    "products": "The product of a step, form by form",
     "generation": "Generation",
     "training_step": "Training step",
     "moves": "Why cuDNN is fast, move by move",

@@ -28,7 +28,7 @@ EMBEDDING = 256
 BATCH_SIZES = (1, 16, 64)
 ROUNDS = 3
 ROUND_SECONDS = 0.3  # about what a run takes: slow ways write fewer characters
-TUTORIAL, GENERATOR = "tutorial's loop", "`Generator`"
+TUTORIAL, GENERATOR, LIMIT = "tutorial's loop", "`Generator`", "limit: NumPy's products"
 
 
 class Network(NamedTuple):
@@ -61,10 +61,10 @@ def measure():
         found = speeds(network, batch_size)
         medians = {name: statistics.median(values) for name, values in found.items()}
         peers = [name for name in found if name.startswith("PyTorch")]
-        bases = [TUTORIAL] + ([max(peers, key=medians.get)] if peers else [])
+        bases = [TUTORIAL, LIMIT] + ([max(peers, key=medians.get)] if peers else [])
         ratios = [number(ratio(found, GENERATOR, base)) for base in bases]
         rows.append([network.name, batch_size, *map(number, medians.values()), *ratios])
-    heads = [f"{GENERATOR} / {base}" for base in ("tutorial's", "faster PyTorch")[: len(bases)]]
+    heads = [f"{GENERATOR} / {base}" for base in ("tutorial's", "limit", "faster PyTorch")[: len(bases)]]
     return table(["network", "batch", *found, *heads], rows)
 
 
@@ -97,6 +97,7 @@ def make_ways(network, batch_size):
         ways["PyTorch, 1 thread"] = Way(torch_loop(network, batch_size, threads=1))
     ways[GENERATOR] = Way(generate, steps=256)
     ways["with top-k, top-p"] = Way(functools.partial(generate, top_k=20, top_p=0.9), steps=256)
+    ways[LIMIT] = Way(products_alone(network, batch_size), steps=64)
     return ways
 
 
@@ -168,6 +169,20 @@ def torch_loop(network, batch_size, threads):
         return written
 
     return write
+
+
+def products_alone(network, batch_size):
+    """What no way can do without: the products of each step, h·U and between layers x·W, as NumPy multiplies them."""
+    gates = {"gru": 3, "lstm": 4}[network.cell]
+    random = np.random.default_rng(0)
+    hidden = random.normal(size=(batch_size, network.units)).astype(np.float32)
+    kernels = random.normal(size=(2 * network.layers - 1, network.units, gates * network.units)).astype(np.float32)
+
+    def multiply(steps):
+        for _, kernel in itertools.product(range(steps), kernels):
+            hidden @ kernel
+
+    return multiply
 
 
 def generator(network, batch_size):

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import charlm
 from benchmarks.timing import describe, interleave, number, ratio, table
@@ -40,6 +41,7 @@ MEMORY = """\
 Peak memory, in processes of their own: of a warm step, above what stays between steps; and of the first steps, which
 trace and, charlm's, compile."""
 STOCK, FLOAT32, BFLOAT16, TORCH = "stock Keras", "charlm float32", "charlm bfloat16", "PyTorch"
+LIMITS = {"limit float32": (FLOAT32, "float32"), "limit bfloat16": (BFLOAT16, "bfloat16")}  # whose, and its precision
 
 
 class Network(NamedTuple):
@@ -74,12 +76,14 @@ def measure(networks=NETWORKS, with_bfloat16=None, rounds=ROUNDS):
         rounds: steps timed of each competitor.
     """
     competitors = names(native_bfloat16() if with_bfloat16 is None else with_bfloat16)
-    others = [name for name in competitors if name != STOCK]
+    others = [name for name in competitors if name != STOCK and name not in LIMITS]
+    limits = [name for name in competitors if name in LIMITS]
     head = [
         "network",
         "batch",
         *(f"{name}, s" for name in competitors),
         *(f"{name} / stock" for name in others),
+        *(f"{LIMITS[name][0]}, seconds / limit's" for name in limits),
     ]
     times = table([*head, "blog's TITAN Z, s"], time_rows(networks, competitors, rounds))
     if not sys.platform.startswith("linux"):
@@ -93,7 +97,8 @@ def measure(networks=NETWORKS, with_bfloat16=None, rounds=ROUNDS):
 
 def names(with_bfloat16):
     """List who takes part."""
-    return [STOCK, FLOAT32] + [BFLOAT16] * with_bfloat16 + [TORCH] * bool(torch)
+    limits = list(LIMITS)[: 1 + with_bfloat16]
+    return [STOCK, FLOAT32] + [BFLOAT16] * with_bfloat16 + [TORCH] * bool(torch) + limits
 
 
 def time_rows(networks, competitors, rounds):
@@ -103,14 +108,19 @@ def time_rows(networks, competitors, rounds):
         seconds = interleave(warm_steps(network, competitors), rounds)
         speeds = {name: [1 / value for value in values] for name, values in seconds.items()}
         medians = [number(statistics.median(seconds[name])) for name in competitors]
-        ratios = [number(ratio(speeds, name, STOCK)) for name in competitors if name != STOCK]
+        ratios = [number(ratio(speeds, name, STOCK)) for name in competitors if name != STOCK and name not in LIMITS]
+        ratios += [number(ratio(speeds, name, LIMITS[name][0])) for name in competitors if name in LIMITS]
         rows.append([network.name, network.batch_size, *medians, *ratios, number(BLOG_SECONDS.get(network.name))])
     return rows
 
 
 def warm_steps(network, competitors):
     """Build a training step for each competitor, and run it twice: the first run traces and compiles."""
-    steps = {name: torch_step(network) if name == TORCH else keras_step(network, name) for name in competitors}
+    makers = {
+        TORCH: torch_step,
+        **{name: functools.partial(products_alone, precision=LIMITS[name][1]) for name in LIMITS},
+    }
+    steps = {name: makers.get(name, functools.partial(keras_step, name=name))(network) for name in competitors}
     for _, step in itertools.product(range(2), steps.values()):
         step()
     return steps
@@ -153,6 +163,36 @@ def torch_step(network):
         return loss.item()
 
     return step
+
+
+def products_alone(network, precision):
+    """Return a function with the products of a step and nothing else, in one graph, by `tf.matmul`.
+
+    For each layer the chain of all steps' h·U, the chain of gradients back through it, and the gradient of U in one
+    product; for each layer above another as much for x·W, which does not wait: three products of all steps.
+    """
+    gates = {"gru": 3, "lstm": 4}[network.cell]
+    sizes = {"h": (network.batch_size, network.units), "U": (network.units, gates * network.units)}
+    sizes |= {"all_h": (STEPS * network.batch_size, network.units)}
+    sizes |= {"all_d": (STEPS * network.batch_size, gates * network.units)}
+    given = {name: tf.cast(tf.random.normal(size, stddev=0.02), precision) for name, size in sizes.items()}
+
+    @tf.function
+    def products(h, U, all_h, all_d):
+        transposed, results = tf.transpose(U), []
+        for layer in range(network.layers):
+            forward, back = h, tf.matmul(h, U)
+            for _ in tf.range(STEPS):  # each product waits for the one before
+                forward = h + tf.matmul(forward, U)[:, : network.units]
+            for _ in tf.range(STEPS):
+                back = all_d[: network.batch_size] + tf.matmul(back, transposed)[:, :1]
+            results += [forward[0, 0], back[0, 0], tf.matmul(all_h, all_d, transpose_a=True)[0, 0]]
+            if layer:
+                above = tf.matmul(all_h, U), tf.matmul(all_d, transposed), tf.matmul(all_d, all_h, transpose_a=True)
+                results += [product[0, 0] for product in above]
+        return tf.add_n(results)
+
+    return lambda: products(**given).numpy()
 
 
 def memory_rows(networks):

@@ -9,20 +9,18 @@ from typing import NamedTuple
 
 import keras
 
-from charlm.anytext.pace import Clock, Patience, Timer
-from charlm.anytext.settings import NAMES, Settings, longest_training, resize, seconds_per_character
+from charlm.anytext.pace import Clock, Patience
+from charlm.anytext.settings import NAMES, Settings, longest_training, measured_speed, resize
 from charlm.anytext.split import Parts, batches, cut, encode, read_text
 from charlm.anytext.transfer import extend
 from charlm.corpora import resolve_source
 from charlm.models import build_model, compile_model
 from charlm.runs import Run, restore
-from charlm.support.machine import release_memory
 from charlm.support.store import Position
 from charlm.training import Progress, all_finite
 
 SECONDS_BETWEEN_SNAPSHOTS = 60.0
 LITTLE_TIME = 1.0  # seconds that a training gets at least, to end as it should
-WARM, TIMED = 3, 10  # batches that measure the speed
 FED = (
     "feed",
     "validation",
@@ -203,37 +201,26 @@ def go_on(run):
 
 
 def fit_width(settings, parts, seconds, speed=None):
-    """Choose the network's width anew if it is too slow for its time, by its own speed rather than an estimate.
+    """Choose the network's width anew if it is too slow for its time, by its own speed.
 
     Args:
         settings, parts: from `suggest` and `encode`.
         seconds: that training may take.
-        speed: characters per second in training; None measures it.
+        speed: as in `suggest`; None measures it, if `suggest` did not.
 
     Returns:
         `Settings`, whose reasons say how many epochs fit: the same ones where the width is right, or was given.
     """
-    shape = settings.units, settings.layers, len(parts.vocabulary)
-    needed = seconds_per_character(*shape, 1, settings.cell)  # products
-    products = (speed or measure_speed(settings, parts)) * needed  # per second, as this network does them
-    sizes = len(parts.train), len(parts.vocabulary), seconds, products
+    if speed is None:
+        train, _ = batches(parts, settings)
+        length = train.element_spec[0].shape[1]
+        speed = measured_speed(vars(settings), len(parts.vocabulary), length, len(parts.train) / len(train))
+    sizes = len(parts.train), len(parts.vocabulary), seconds, speed
     resized = resize(settings, *sizes)
     if resized.units < settings.units:
         return resized
     kept = resize(dataclasses.replace(settings, given=NAMES), *sizes)
     return dataclasses.replace(settings, reasons=kept.reasons[:1])
-
-
-def measure_speed(settings, parts):
-    """Measure how many characters a second a network trains on, with a few batches that teach nothing that is kept."""
-    release_memory()  # that reading the text leaves
-    train, _ = batches(parts, settings)
-    model = _first_model(settings, parts, 0, None)
-    timer = Timer(WARM)
-    model.fit(train.repeat().take(WARM + TIMED), shuffle=False, verbose=0, callbacks=[timer])
-    del model
-    release_memory()  # before the network that is kept is built
-    return len(parts.train) / len(train) * TIMED / timer.seconds
 
 
 def _first_model(settings, parts, seed, init_from):

@@ -8,12 +8,15 @@ import keras
 import tensorflow as tf
 
 from charlm.engine.rnn import cell_step
-from charlm.models import FINAL_RATE
+from charlm.models import FINAL_RATE, build_model, compile_model
+from charlm.pipelines import split_input_target
+from charlm.support.machine import release_memory
 
 VALIDATION_COST = 0.35  # of a character validated, against one trained on
 WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
 WARM_SHARE = 0.05  # of the time, by which it has risen in any case
 NOT_WORTH = 0.02  # of the time, which is too little to begin an epoch with
+WARM, TIMED = 3, 10  # batches that measure the speed
 
 
 class Clock(keras.callbacks.Callback):
@@ -124,7 +127,7 @@ class Timer(keras.callbacks.Callback):
 def products_per_second(precision="float32", rows=64, units=512):
     """Measure how many multiplications and additions a second this machine does in a GRU's steps, gates included.
 
-    Few rows make it slower: the weights are read from memory at every step.
+    An upper bound for training, in which other work is done beside the products: `batch_seconds` times that.
 
     Args:
         precision: of the products.
@@ -147,3 +150,29 @@ def products_per_second(precision="float32", rows=64, units=512):
     began = time.perf_counter()
     steps(hidden).numpy()
     return 100 * 2 * rows * units * 3 * units / (time.perf_counter() - began)
+
+
+@functools.lru_cache(maxsize=32)
+def batch_seconds(network, distinct, rows, length, carried):
+    """Measure how long training takes for a batch, with a few batches that teach nothing that is kept.
+
+    Args:
+        network: arguments of `build_model`, as a tuple of names and values.
+        distinct: size of the vocabulary.
+        rows, length: of a batch.
+        carried: whether state is carried from batch to batch, as in streams; lines are weighted instead.
+
+    Returns:
+        Seconds, the mean of ten batches after three that compile and warm up; the same question is asked once.
+    """
+    release_memory()  # that reading the text leaves
+    model = build_model(distinct, **dict(network), batch_size=rows if carried else None, stateful=carried)
+    ids = tf.random.uniform((rows, length + 1), maxval=distinct, dtype=tf.int32)
+    batch = split_input_target(ids) + (() if carried else (tf.ones((rows, length)),))
+    data = tf.data.Dataset.from_tensors(batch).repeat(WARM + TIMED)
+    timer = Timer(WARM)
+    callbacks = [timer, Clock(1e-3, WARM + TIMED)]
+    compile_model(model, weight_decay=0.05).fit(data, shuffle=False, verbose=0, callbacks=callbacks)
+    del model
+    release_memory()  # before the network that is kept is built
+    return timer.seconds / TIMED

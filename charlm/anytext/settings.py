@@ -6,10 +6,9 @@ there is, the more dropout it takes.
 """
 
 import dataclasses
-import functools
 import math
 
-from charlm.anytext.pace import VALIDATION_COST, products_per_second
+from charlm.anytext.pace import VALIDATION_COST, batch_seconds, products_per_second
 from charlm.anytext.split import VALIDATION, Split, cut
 from charlm.support.machine import best_precision
 from charlm.vocabulary import count_characters
@@ -20,7 +19,7 @@ FREE_PARAMETERS = 250_000  # of a network for even the smallest text
 READ_PER_PARAMETER = 6  # characters, all epochs together
 READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs where it is shorter
 UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
-MEASURED_WIDTH = 256  # whose speed stands for every width until one is chosen
+MEASURED_WIDTH = 256  # whose products stand for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
 FEWEST_CHARACTERS = 100
 MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in reasonable time and memory
@@ -70,7 +69,8 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
     Args:
         text: string, the whole text: the validation part is taken from it; or a `Split` of it.
         minutes: that training may take; None: as long as the epochs take that its size asks for.
-        speed: multiplications and additions per second that this machine does; None measures it.
+        speed: multiplications and additions per second that this machine does in training; None measures it, by a
+            few batches of the network, where there is a time.
         **given: settings of your own, named as in `Settings`; the others follow from them.
 
     Returns:
@@ -94,10 +94,11 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
         _batches(characters, chosen, reasons)
     chosen.setdefault("precision", best_precision())
     chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
-    machine = functools.partial(products_per_second, chosen["precision"], chosen["batch_size"])
     if "units" not in chosen:
-        _choose_width(characters, distinct, chosen, speed or machine(MEASURED_WIDTH), reasons)
-    epochs = _choose_epochs(characters, distinct, chosen, speed or machine(chosen["units"]), reasons)
+        _choose_width(characters, distinct, chosen, speed or _rough_speed(chosen), reasons)
+    if speed is None and minutes is not None:
+        speed = _own_speed(split, distinct, chosen, reasons, "units" in given)
+    epochs = _choose_epochs(characters, distinct, chosen, speed, reasons)
     _regularise(characters, epochs, chosen, reasons)
     return Settings(**chosen, given=tuple(sorted(given)), reasons=tuple(reasons))
 
@@ -132,6 +133,21 @@ def parameters(units, layers, embedding_dim, distinct, cell="gru"):
 def seconds_per_character(units, layers, distinct, speed, cell="gru"):
     """Estimate how long training takes for a character: three products for each weight, one forward, two backward."""
     return 6 * parameters(units, layers, 0, distinct, cell) / speed
+
+
+def measured_speed(chosen, distinct, length, characters):
+    """Measure how many multiplications and additions a second a network does in training.
+
+    Args:
+        chosen: its settings, by name.
+        distinct: size of the vocabulary.
+        length: steps of a batch.
+        characters: of a batch, what rows are filled up with left out.
+    """
+    network = tuple((name, chosen[name]) for name in ("cell", "units", "layers", "embedding_dim", "precision"))
+    seconds = batch_seconds(network, distinct, chosen["batch_size"], length, chosen["feed"] == "streams")
+    needed = seconds_per_character(chosen["units"], chosen["layers"], distinct, 1, chosen["cell"])  # products
+    return characters / seconds * needed
 
 
 def rarest_kept(counts):
@@ -225,6 +241,29 @@ def _batches_of_lines(items, chosen, reasons):
     if batches < FEWEST_BATCHES or rows < 64:
         reasons.append(f"{items:,} lines to train on: {rows} a batch make {batches:,} batches{_few(batches)}.")
     chosen["batch_size"] = rows
+
+
+def _rough_speed(chosen):
+    """The products alone, before there is a network to time: never less than its own speed."""
+    if chosen["minutes"] is None:
+        return math.inf
+    return products_per_second(chosen["precision"], chosen["batch_size"], MEASURED_WIDTH)
+
+
+def _own_speed(split, distinct, chosen, reasons, fixed):
+    """Time the network; where it is too slow for its time and its width is not fixed, a narrower one, too."""
+    if chosen["feed"] == "lines":
+        items = split.train.split("\n")[:-1]
+        length = max(map(len, items)) + 1
+        characters = len(split.train) / max(1, len(items) // chosen["batch_size"])
+    else:
+        length = chosen["sequence_length"]
+        characters = chosen["batch_size"] * length
+    speed, units = measured_speed(chosen, distinct, length, characters), chosen["units"]
+    if not fixed:
+        del reasons[-1]  # of a width that was chosen by the products alone
+        _choose_width(len(split.train), distinct, chosen, speed, reasons)
+    return speed if chosen["units"] == units else measured_speed(chosen, distinct, length, characters)
 
 
 def _few(batches):

@@ -1,6 +1,7 @@
 """A text is cut before anything is learned from it, fed as it should be, and given a network that fits its time."""
 
 import dataclasses
+import re
 import tracemalloc
 
 import numpy as np
@@ -9,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
-from charlm.anytext.job import Notes, begin, fit_width, go_on, measure_speed
+from charlm.anytext import pace
+from charlm.anytext.job import Notes, begin, fit_width, go_on
+from charlm.anytext.pace import Timer
 from charlm.anytext.report import report
-from charlm.anytext.settings import suggest
+from charlm.anytext.settings import seconds_per_character, suggest
 from charlm.anytext.split import MOST_VALIDATION, batches, cut, encode, read_text
 from charlm.corpora import resolve_source
 from charlm.vocabulary import MARK
@@ -69,20 +72,30 @@ def test_a_list_and_a_text_are_fed_as_they_should_be():
 def test_the_width_follows_the_networks_own_speed():
     text = TEXT * 300
     parts, settings = encode(cut(text)), suggest(text, 10, SPEED)
-    fast, slow = (fit_width(settings, parts, 600, speed=speed) for speed in (1e6, 2000))
+    fast, slow = (fit_width(settings, parts, 600, speed=speed) for speed in (SPEED, SPEED / 100))
     assert fast.units == settings.units and slow.units < settings.units and slow.batch_size == settings.batch_size
-    assert fit_width(suggest(text, 10, SPEED, units=512), parts, 600, 2000).units == 512
+    assert fit_width(suggest(text, 10, SPEED, units=512), parts, 600, SPEED / 100).units == 512
 
 
-def test_the_speed_is_measured_without_a_trace():
-    settings = suggest(TEXT, 1, SPEED, units=8, embedding_dim=4, batch_size=4, sequence_length=16)
-    assert measure_speed(settings, encode(cut(TEXT))) > 0
+@pytest.mark.parametrize(("text", "feed"), [(TEXT, "streams"), (NAMES, "lines")])
+def test_a_network_is_timed_once_for_both_choices_of_its_width(text, feed, monkeypatch):
+    timed, tiny = [], {**TINY, "sequence_length": 16 if feed == "streams" else None}
+    monkeypatch.setattr(pace, "Timer", lambda skipped: timed.append(skipped) or Timer(skipped))
+    pace.batch_seconds.cache_clear()
+    settings = suggest(cut(text, feed), 1, feed=feed, **tiny)
+    fitted = fit_width(settings, encode(cut(text, feed)), 30)
+    assert timed == [pace.WARM]
+    whole, half = (
+        float(re.search(r"About ([\d,.]+)", s.reasons[place])[1]) for s, place in ((settings, -3), (fitted, 0))
+    )
+    assert half == pytest.approx(whole / 2, rel=0.2)
 
 
 def test_the_measured_speed_says_how_many_epochs_fit():
     text = TEXT * 300
     parts, settings = encode(cut(text)), suggest(text, 10, SPEED)
-    fitted = fit_width(settings, parts, 600, speed=1e6)
+    needed = seconds_per_character(settings.units, 1, len(parts.vocabulary), 1)
+    fitted = fit_width(settings, parts, 600, speed=1e6 * needed)  # a million characters a second
     assert fitted.reasons == (f"About {600e6 / len(parts.train) / 1.035:.1f} epochs fit into 10 minutes; the learning "
                               "rate falls with the time.",)  # fmt: skip
 
