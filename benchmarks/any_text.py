@@ -6,12 +6,13 @@ python -m benchmarks.any_text --minutes 20 a.txt b.txt
 import argparse
 import json
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
 import time
 
-from benchmarks.timing import table
+from benchmarks.timing import number, table
 
 CORPORA = ("shakespeare", "war_and_peace", "linux", "wikipedia")
 MINUTES = 3.0
@@ -25,6 +26,8 @@ def measure(texts=CORPORA, minutes=MINUTES):
         "text",
         "`--minutes`",
         "took, minutes",
+        "epochs promised",
+        "epochs that fit",
         "network",
         "nats",
         "best Kneser-Ney",
@@ -46,7 +49,7 @@ def row(text, minutes, folder):
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     took = (time.perf_counter() - began) / 60
     if done.returncode:
-        return [text, minutes, f"{took:.1f}", f"– failed: {done.returncode}", *"----"]
+        return [text, minutes, f"{took:.1f}", "–", "–", f"failed: {done.returncode}", *"–––"]
     found = json.loads(done.stdout)
     run = charlm.Run.load(out)
     parts = encode(cut(read_text(resolve_source(text)).text, "streams"), vocabulary=run.vocabulary)
@@ -57,11 +60,20 @@ def row(text, minutes, folder):
         pathlib.Path(text).stem,
         minutes,
         f"{took:.1f}",
+        *epochs_promised_and_fitting(found, run),
         network,
         f"{found['nats']:.4f}",
         ngram,
         f"{witten_bell:.4f}",
     ]
+
+
+def epochs_promised_and_fitting(found, run):
+    """How many epochs the settings said would fit into the time, and how many do at the speed of whole epochs."""
+    promised = re.search(r"About ([\d,.]+) epochs", " ".join(found["settings"]["reasons"]))[1]
+    seconds = [row["seconds"] for row in run.history()]
+    whole = seconds[:-1] or seconds  # the last one may have been cut short
+    return promised, number(run.data["training_seconds"] * len(whole) / sum(whole))
 
 
 if __name__ == "__main__":
