@@ -171,6 +171,11 @@ class Generator:
         self._state = None
 
     @property
+    def loop(self):
+        """The compiled loop, with the network's weights."""
+        return self._loop
+
+    @property
     def state(self):
         """Where the generator stands, or None before the first call: keep it, and set it to go on from there."""
         return self._state

@@ -1,0 +1,250 @@
+"""A trained network as one page that runs in any browser, and as a panel in a notebook."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import keras
+
+from charlm.corpora import registry
+from charlm.generation import START, Generator, opening
+from charlm.inspection.search import Cell, Search
+from charlm.player import export
+from charlm.runs import Run
+from charlm.support.files import write_text
+
+HERE = Path(__file__).parent
+MOST_BYTES = 25_000_000  # of a page: more takes a phone too long
+MEASURED = 2_000  # characters on which the rounding of the weights is weighed
+SAMPLED = 300  # characters of a sample
+SAMPLE_LINES, LONGEST_LINE = 12, 60
+TEMPERATURES = (0.5, 0.8, 1.0)
+NOTES = "player.json"  # in a run's folder: prompts to try, and cells that were found
+FRAME = (
+    '<iframe sandbox="allow-scripts" allow="clipboard-write" title="{}" srcdoc="{}" '
+    'style="width:100%;height:780px;border:0;border-radius:12px"></iframe>'
+)
+
+
+class Player(NamedTuple):
+    """A page that lets a network write; a notebook shows it, and `save` makes it a file."""
+
+    html: str
+    title: str
+    samples: tuple  # of (heading, text): what stands where scripts do not run
+
+    def save(self, path, force=False):
+        """Write the page to a file, and return its path.
+
+        Args:
+            path: of the file.
+            force: whether a file that is there may be replaced.
+
+        Raises:
+            ValueError: the file is there and `force` is not given.
+        """
+        path = free_path(path, force)
+        write_text(path, self.html)
+        return path
+
+    def _repr_html_(self):
+        """The page in a frame, and a table of samples, which shows where frames and styles are taken out (GitHub)."""
+        heads = "".join(f"<th>{html.escape(heading)}</th>" for heading, _ in self.samples)
+        texts = "".join(f"<td><pre>{html.escape(text)}</pre></td>" for _, text in self.samples)
+        frame = FRAME.format(html.escape(self.title), html.escape(self.html))
+        return f'{frame}<div style="display:none"><table><tr>{heads}</tr><tr>{texts}</tr></table></div>'
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {"text/html": self._repr_html_(), "text/plain": repr(self)}
+
+    def __repr__(self):
+        texts = "\n\n".join(f"--- {heading} ---\n{text}" for heading, text in self.samples)
+        return f"{self.title}: a page of {len(self.html) / 1e6:.2f} MB; save('page.html') writes it\n\n{texts}"
+
+
+def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
+    """Make a page that lets a network write in any browser: one file, without Python, and without a server.
+
+    At the end of a notebook's cell it is shown there. What the page can do stands on it.
+
+    Args:
+        source: a `Run`, the folder of one, the name of a reference model, a `Generator`, or a model from `build_model`.
+        vocabulary: the model's `Vocabulary`, where `source` is a model.
+        weights: how to round them: "int8", which makes the smaller page, or "float16"; None measures what int8 costs
+            and takes it where that is at most 0.005 nats a character.
+        prompt: text to begin with; None for one that fits the model.
+        cells: what was found by `find_cells`, to be named on the page: a dictionary of names to what it returned, or to
+            units.
+
+    Returns:
+        A `Player`.
+
+    Raises:
+        FileNotFoundError: no such run, or no epoch of it was finished.
+        ValueError: a model that is not from `build_model`, or without its vocabulary; unknown weights; a prompt with
+            characters outside the vocabulary; or a page above 25 MB.
+    """
+    run = source if isinstance(source, Run) else Run.load(source) if isinstance(source, (str, Path)) else None
+    generator = run.generator() if run else _generator(source, vocabulary)
+    notes = _notes(run)
+    given = prompt if prompt is not None else next(iter(notes["prompts"]), "")
+    text = run.to_network(given) if run else given
+    measured = generator.generate(text or _beginning(generator), MEASURED, seed=0, include_prompt=False)
+    ids, (network, names) = generator.vocabulary.encode(measured), (generator.loop.network, generator.loop.cells)
+    chosen, cost = (weights, None) if weights else export.choose_weights(network, names, ids)
+    packed = export.pack(network, chosen)
+    named = [_named(name, found) for name, found in (cells or {}).items()]
+    model = {
+        **_facts(generator, run),
+        **packed._asdict(),
+        "prompt": given,
+        "prompts": notes["prompts"],
+        "cells": [*named, *notes["cells"]],
+        "cost": cost if chosen == "int8" else None,
+        "kernel": base64.b64encode((HERE / "kernel.wasm").read_bytes()).decode("ascii"),
+    }
+    page = _page(model)
+    _check_size(page, chosen, generator)
+    return Player(page, model["title"], _samples(generator, run, text))
+
+
+def free_path(path, force=False):
+    """Return a path to write to.
+
+    Raises:
+        ValueError: a file is there and `force` is not given.
+    """
+    path = Path(path)
+    if path.exists() and not force:
+        raise ValueError(f"{path} exists. Give force=True (--force) to replace it, or another name.")
+    return path
+
+
+def _generator(source, vocabulary):
+    if isinstance(source, Generator):
+        return source
+    if not isinstance(source, keras.Model):
+        raise ValueError(f"{source!r} cannot be played. Give a Run, its folder, a Generator, or a model and its vocabulary.")
+    if vocabulary is None:
+        raise ValueError("A model needs its vocabulary beside it: give play(model, vocabulary), or a Run.")
+    kinds = [type(layer) for layer in source.layers if not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout))]
+    recurrent = kinds[1:-1]
+    fits = (
+        [layer.name for layer in source.layers if layer.name in ("embedding", "logits")] == ["embedding", "logits"]
+        and recurrent
+        and all(issubclass(kind, (keras.layers.GRU, keras.layers.LSTM, keras.layers.SimpleRNN)) for kind in recurrent)
+        and len(set(recurrent)) == 1
+    )
+    if not fits:
+        listed = ", ".join(layer.name for layer in source.layers)
+        raise ValueError(f"The model is not from build_model: its layers are {listed}. The page needs an embedding, GRU, "
+                         "LSTM or tanh layers of one kind, and logits; build the network with charlm.build_model.")
+    return Generator(source, vocabulary)
+
+
+def _notes(run):
+    """Prompts and cells that were noted in a run's folder."""
+    file = run.path / NOTES if run else None
+    found = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
+    return {"prompts": [], "cells": [], **found}
+
+
+def _beginning(generator):
+    """What an empty prompt stands for."""
+    return "" if START in generator.vocabulary else opening(generator.vocabulary)
+
+
+def _named(name, found):
+    """Describe a found cell for the page."""
+    measure = found.measure if isinstance(found, Search) else None
+    cell = found.cells[0] if isinstance(found, Search) else found
+    unit, known = (cell.unit, cell) if isinstance(cell, Cell) else (cell, None)
+    layer, signal, number = unit
+    facts = {"direction": known.direction, "score": round(known.score, 3), "measure": measure} if known else {}
+    return {"name": name, "layer": int(layer), "signal": signal, "unit": int(number), "direction": 1, **facts}
+
+
+def _facts(generator, run):
+    """What the player needs to know of the network, and what a visitor may want to."""
+    vocabulary, layers = generator.vocabulary, generator.loop.network.layers
+    units = layers[0].recurrent_kernel.shape[0]
+    cell = generator.loop.cells[0]
+    parameters = sum(tensor.size for tensor in export.named_tensors(generator.loop.network).values())
+    network = f"{'tanh' if cell == 'rnn' else cell.upper()}-{units}, {len(layers)} layer{'s' * (len(layers) > 1)}, {parameters:,} weights"
+    about = [["Network", network], ["Vocabulary", f"{len(vocabulary)} characters"]]
+    return {
+        "title": "A network" if run is None else _title(run),
+        "cell": cell,
+        "units": units,
+        "layers": len(layers),
+        "vocabulary": [ord(character) for character in vocabulary.characters],
+        "mark": vocabulary.characters.index(vocabulary.mark) if vocabulary.mark else None,
+        "opening": vocabulary.characters.index(opening(vocabulary)),
+        "lines": bool(run and run.reads_lines),
+        "as_bytes": bool(run and run.reads_bytes),
+        "nats": run.store.choose("best").val_loss if run else None,
+        "about": about + (_origin(run) if run else []),
+    }
+
+
+def _title(run):
+    corpus = run.settings["corpus"] or {}
+    entry = registry().get(corpus.get("name"), {}) if run.is_reference else {}
+    return entry.get("title", run.path.resolve().name if not run.is_reference else run.path.name)
+
+
+def _origin(run):
+    """What a run was trained on, as far as it was noted."""
+    corpus = run.settings["corpus"]
+    if not corpus:
+        return []
+    entry = registry().get(corpus["name"], {})
+    text = entry.get("title", corpus["name"]) + (", a stand-in" if corpus["standin"] else "")
+    licence = [["Licence of the text", f"{entry['licence']} ({entry['credit']})"]] if entry else []
+    return [["Trained on", text], *licence]
+
+
+def _samples(generator, run, prompt):
+    """Write a sample for each of three temperatures."""
+    prompt = prompt or _beginning(generator)
+    rows = SAMPLE_LINES if run and run.reads_lines else 1
+    temperatures = [temperature for temperature in TEMPERATURES for _ in range(rows)]
+    settings = {"length": LONGEST_LINE, "stop": "\n"} if rows > 1 else {"length": SAMPLED}
+    texts = generator.generate([prompt] * len(temperatures), temperature=temperatures, seed=0, **settings)
+    joined = ["".join(texts[first : first + rows]) for first in range(0, len(texts), rows)]
+    shown = [run.display(text) for text in joined] if run else joined
+    return tuple((f"temperature {t:g}", text) for t, text in zip(TEMPERATURES, shown, strict=True))
+
+
+def _page(model):
+    """Put the page together; the policy in its head lets nothing run but these scripts, and nothing be fetched."""
+    parts = {name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "engine.js", "host.js", "view.js")}
+    engine = parts["engine.js"] + parts["host.js"]
+    data = json.dumps(model).translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
+    values = {
+        "title": html.escape(model["title"]),
+        "policy": f"default-src 'none'; script-src {_hash(engine)} {_hash(parts['view.js'])} 'wasm-unsafe-eval'; "
+        f"style-src {_hash(parts['style.css'])}; worker-src blob:; base-uri 'none'; form-action 'none'",
+        "style": parts["style.css"],
+        "engine": engine,
+        "view": parts["view.js"],
+        "model": data,
+    }
+    template = (HERE / "page.html").read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
+
+
+def _hash(text):
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _check_size(page, weights, generator):
+    if len(page) > MOST_BYTES:
+        smaller = "weights='int8' (--weights int8) halves it" if weights == "float16" else "Train a network of fewer units"
+        if weights == "float16" and len(page) / 2 > MOST_BYTES:
+            smaller += ", which is not enough: train a network of fewer units, too"
+        raise ValueError(f"The page has {len(page) / 1e6:.1f} MB; {MOST_BYTES / 1e6:.0f} are allowed. {smaller}.")
