@@ -3,7 +3,6 @@
 
 const SLICE = 8; // milliseconds of work after which messages are looked at again
 const LONGEST = 12000; // characters of a passage
-const LINES_AT_ONCE = 20; // of a list
 const LOOKED_BACK = 40; // characters whose influence is asked for
 const WORD_STEPS = 400; // steps of the network in which words are looked for
 const LONGEST_WORD = 24; // characters
@@ -160,7 +159,7 @@ class Host {
 
   /** Write `count` characters more, or lines of a list; "word" and "line" stop at the end of one. */
   on_go({ count, until = null }) {
-    this.left = this.passages.map(() => (this.model.lines ? Math.max(1, Math.round(count / LINES_AT_ONCE)) : count));
+    this.left = this.passages.map(() => count);
     Object.assign(this, { until, writing: true, due: performance.now(), began: performance.now(), wrote: 0 });
     this.send({ kind: "writing", on: true });
   }
