@@ -105,11 +105,16 @@ def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
         "prompts": notes["prompts"],
         "cells": [*named, *notes["cells"]],
         "cost": cost if chosen == "int8" else None,
-        "kernel": base64.b64encode((HERE / "kernel.wasm").read_bytes()).decode("ascii"),
+        "kernel": kernel(),
     }
     page = _page(model)
     _check_size(page, chosen, generator)
     return Player(page, model["title"], _samples(generator, run, text))
+
+
+def kernel():
+    """Return the bytes of kernel.wasm, which kernel.wat builds, in base 64."""
+    return base64.b64encode((HERE / "kernel.wasm").read_bytes()).decode("ascii")
 
 
 def free_path(path, force=False):
@@ -149,7 +154,10 @@ def _generator(source, vocabulary):
 def _notes(run):
     """Prompts and cells that were noted in a run's folder."""
     file = run.path / NOTES if run else None
-    found = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
+    try:
+        found = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}). Remove it: only prompts and found cells are lost.") from error
     return {"prompts": [], "cells": [], **found}
 
 

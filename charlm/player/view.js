@@ -16,7 +16,8 @@ const idOf = new Map(model.vocabulary.map((code, id) => [code, id]));
 const view = {
   mode: "write", colour: "surprise", ready: false, writing: false, run: 0, words: false,
   temperatures: [0.3, 0.8, 1.2], // of the three lanes
-  unit: { layer: 1, signal: "hidden", unit: 0 }, direction: 1,
+  unit: { layer: 1, signal: "hidden", unit: 0 },
+  found: null, // the cell of that unit, where it is one of those found
   selected: null, // { lane, position } of the character pointed at
   influence: null, // { lane, position, first, influences, target }
   asked: null, // which bars were asked for last
@@ -80,42 +81,33 @@ function encode(text) {
 class Panel {
   constructor(lane) {
     this.lane = lane;
-    this.text = element("div", { className: "text", tabIndex: 0 });
-    this.text.setAttribute("role", "textbox");
-    this.text.setAttribute("aria-readonly", "true");
-    this.text.setAttribute("aria-multiline", "true");
-    this.text.setAttribute("aria-label", "The text. Arrow keys go through it, character by character.");
+    const ariaLabel = "The text. Arrow keys go through it, character by character.";
+    this.text = element("div", { className: "text", tabIndex: 0, role: "textbox", ariaReadOnly: "true", ariaMultiLine: "true", ariaLabel });
     this.root = element("div", { className: "panel" }, this.text);
     if (view.mode === "compare") this.root.prepend(this._slider());
     this.text.addEventListener("pointermove", (event) => event.pointerType === "mouse" && !view.writing && this._point(event));
     this.text.addEventListener("click", (event) => this._point(event));
     this.text.addEventListener("keydown", (event) => this._key(event));
-    this.clear();
+    Object.assign(this, { ids: [], losses: [], values: [], tokens: [], whole: 0 });
   }
 
   _slider() {
     const shown = element("output", { textContent: view.temperatures[this.lane].toFixed(2) });
-    const slider = element("input", { type: "range", min: 0, max: 2, step: 0.05, value: view.temperatures[this.lane] });
+    const range = { type: "range", min: 0, max: 2, step: 0.05, value: view.temperatures[this.lane] };
+    const slider = element("input", { ...range, ariaLabel: `Temperature ${this.lane + 1}` });
     slider.addEventListener("input", () => {
       view.temperatures[this.lane] = Number(slider.value);
       shown.textContent = view.temperatures[this.lane].toFixed(2);
       sendSettings();
     });
-    return element("p", { className: "slider" }, element("label", {}, "Temperature "), shown, labelled(slider, `Temperature ${this.lane + 1}`));
-  }
-
-  clear() {
-    Object.assign(this, { ids: [], losses: [], values: [], tokens: [], whole: 0 });
-    this.text.replaceChildren();
+    return element("p", { className: "slider" }, element("label", {}, "Temperature "), shown, slider);
   }
 
   add({ from, ids, losses, values }) {
     this.cut(from);
-    ids.forEach((id, i) => {
-      this.ids.push(id);
-      this.losses.push(losses[i]);
-      this.values.push(values ? values[i] : 0);
-    });
+    this.ids.push(...ids);
+    this.losses.push(...losses);
+    this.values.push(...(values || ids.map(() => 0)));
     const low = this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < 60;
     for (let length; this.whole < this.ids.length && (length = characterLength(this.ids, this.whole)); this.whole += length) {
       this._token(this.whole, this.whole + length);
@@ -125,7 +117,7 @@ class Panel {
 
   _token(first, end) {
     const text = textOf(this.ids.slice(first, end)), last = this.tokens[this.tokens.length - 1];
-    const span = element("span", { textContent: text === "\n" ? "" : text === "\t" ? text : spelled(text).replace("␣", " ") });
+    const span = element("span", { textContent: text === "\n" ? "" : " \t".includes(text) ? text : spelled(text) });
     span.token = { span, first, end, lineEnd: text === "\n", given: end <= this.given };
     if (!last || last.lineEnd) this.text.append(element("div"));
     this.text.lastChild.append(span);
@@ -143,10 +135,6 @@ class Panel {
     this.whole = this.tokens.length ? this.tokens[this.tokens.length - 1].end : 0;
   }
 
-  paint() {
-    this.tokens.forEach((token) => this._paint(token));
-  }
-
   _paint({ span, first, end, lineEnd, given }) {
     const strength = this._strength(first, end), level = Math.min(LEVELS, Math.round(Math.abs(strength) * LEVELS));
     const here = view.selected && view.selected.token.span === span;
@@ -162,7 +150,7 @@ class Panel {
       const largest = influence.influences.reduce((a, b) => Math.max(a, Math.abs(b)), 0.2);
       return found.reduce((a, b) => a + b, 0) / largest;
     }
-    if (view.colour === "unit") return this.values[end - 1] * view.direction;
+    if (view.colour === "unit") return this.values[end - 1] * (view.found ? view.found.direction : 1);
     if (view.colour === "none") return 0;
     return this.losses.slice(first, end).reduce((a, b) => a + b, 0) / Math.LN2 / (LEVELS * BITS_A_LEVEL);
   }
@@ -178,31 +166,19 @@ class Panel {
     const steps = { ArrowLeft: -1, ArrowRight: 1, Home: -count, End: count };
     if (event.key === "Escape") return select(this, null);
     if (event.key >= "1" && event.key <= String(BARS)) return at("bars").children[event.key - 1].firstChild.click();
-    if (event.key === "ArrowUp" || event.key === "ArrowDown") place = this._otherRow(place, event.key === "ArrowUp" ? -1 : 1);
+    if (event.key === "ArrowUp" || event.key === "ArrowDown") place = this._otherLine(place, event.key === "ArrowUp" ? -1 : 1);
     else if (event.key in steps) place += steps[event.key];
     else return;
     event.preventDefault();
     if (count) select(this, this.tokens[Math.max(0, Math.min(count - 1, place))]);
   }
 
-  /** The character above or below one, by where they stand on the screen. */
-  _otherRow(place, way) {
-    const box = (i) => this.tokens[i].span.getBoundingClientRect();
-    if (place >= this.tokens.length) return place - 1;
-    const { top, left } = box(place);
-    let i = place, row = null;
-    while (this.tokens[i + way] && (row === null || box(i + way).top === row)) {
-      i += way;
-      if (row === null && Math.abs(box(i).top - top) > 4) row = box(i).top;
-      if (row !== null && (way < 0 ? box(i).left <= left : box(i).left >= left)) break;
-    }
-    return i;
+  /** The character in the line above or below one, as far into it. */
+  _otherLine(place, way) {
+    const { span } = this.tokens[Math.min(place, this.tokens.length - 1)], line = span.parentNode;
+    const other = way < 0 ? line.previousSibling : line.nextSibling, column = Array.from(line.children).indexOf(span);
+    return other ? this.tokens.indexOf(other.children[Math.min(column, other.children.length - 1)].token) : place;
   }
-}
-
-function labelled(node, label) {
-  node.setAttribute("aria-label", label);
-  return node;
 }
 
 /** Point at a character of a text, or at its end. */
@@ -210,7 +186,7 @@ function select(panel, token) {
   if (view.selected && view.selected.token === token) return;
   if (view.selected) view.selected.token.span.classList.remove("here");
   view.selected = token && { lane: panel.lane, position: token.end - 1, token };
-  if (view.influence) forget();
+  if (view.influence) showInfluence(null);
   if (!token) return askNext();
   token.span.classList.add("here");
   token.span.scrollIntoView({ block: "nearest" });
@@ -285,7 +261,7 @@ function sendSettings() {
 /** Begin anew with the prompt, and write where the mode does. */
 function begin(write = view.mode === "write" || view.mode === "compare") {
   const prompt = encode(at("prompt").value), seed = Math.max(0, Math.trunc(Number(at("seed").value)) || 0) >>> 0;
-  Object.assign(view, { run: view.run + 1, selected: null, influence: null, written: false });
+  Object.assign(view, { run: view.run + 1, selected: null, influence: null });
   panels = lanes().map((_, lane) => new Panel(lane));
   panels.forEach((panel) => (panel.given = view.mode === "measure" ? 0 : prompt.length));
   at("panels").replaceChildren(...panels.map(({ root }) => root));
@@ -319,44 +295,44 @@ function showWriting(on, { full = false, rate = 0 } = {}) {
 }
 
 function showFigures() {
-  const summary = panels.map(({ losses }) => {
-    const known = losses.filter((loss) => loss !== null);
-    return { count: losses.length, bits: known.reduce((a, b) => a + b, 0) / Math.LN2 / (known.length || 1) };
-  });
-  const bits = summary.map(({ bits }) => bits.toFixed(2)).join(" · "), count = Math.max(0, ...summary.map(({ count }) => count));
-  const parts = [`${count.toLocaleString("en")} characters, `, element(view.mode === "measure" ? "b" : "span", {}, bits), " bits a character"];
+  const count = Math.max(...panels.map(({ ids }) => ids.length));
+  const mean = (known) => known.reduce((a, b) => a + b, 0) / Math.LN2 / (known.length || 1);
+  const bits = panels.map(({ losses }) => mean(losses.filter((loss) => loss !== null)).toFixed(2)).join(" · ");
   const usual = view.mode === "measure" && model.nats ? `; on text held out of its training ${(model.nats / Math.LN2).toFixed(2)}` : "";
-  at("figures").replaceChildren(...(count ? parts : []), count ? usual : "", view.rate ? `; ${Math.round(view.rate).toLocaleString("en")} characters a second` : "");
+  const rate = view.rate ? `; ${Math.round(view.rate).toLocaleString("en")} characters a second` : "";
+  const shown = element(view.mode === "measure" ? "b" : "span", {}, bits);
+  at("figures").replaceChildren(...(count ? [`${count.toLocaleString("en")} characters, `, shown, " bits a character", usual, rate] : []));
 }
 
 function showLegend() {
   const tones = (kind, levels) => levels.map((level) => element("i", { className: `${kind} l${level}` }));
-  const { influence } = view, strong = [2, 4, 6, 9];
+  const { influence, found } = view, hot = tones("hot", [2, 4, 6, 9]), cold = tones("cold", [9, 6, 4, 2]);
+  const [less, more] = found && found.measure === "AUC" ? ["not", found.name] : found ? ["less", `more: ${found.name}`] : ["low", "high"];
   let parts = [];
-  if (influence) {
-    const guess = spelled(textOf([influence.target]));
-    parts = [`Without this character “${guess}” would be`, ...tones("hot", strong), "less likely", ...tones("cold", strong), "likelier"];
-  } else if (view.colour === "unit") parts = [...tones("cold", strong.slice().reverse()), view.direction > 0 ? "low" : "high", "to", view.direction > 0 ? "high" : "low", ...tones("hot", strong)];
+  if (influence) parts = [`Without this character “${spelled(textOf([influence.target]))}” would be likelier`, ...cold, ...hot, "less likely"];
+  else if (view.colour === "unit") parts = [less, ...cold, ...hot, more];
   else if (view.colour === "surprise") parts = ["expected", ...tones("hot", [1, 3, 5, 7, 9]), "surprising: 8 bits and more"];
   at("legend").replaceChildren(...parts.map((part) => (typeof part === "string" ? element("span", {}, part) : part)));
+  at("influence").textContent = influence ? "Back to the colours" : "What does this guess hang on?";
 }
 
-function forget() {
-  view.influence = null;
+/** Show what a guess hangs on; null for the colours chosen. */
+function showInfluence(influence) {
+  view.influence = influence;
   repaint();
 }
 
 function repaint() {
-  panels.forEach((panel) => panel.paint());
+  for (const panel of panels) panel.tokens.forEach((token) => panel._paint(token));
   showLegend();
 }
 
 function chooseColour(colour) {
   Object.assign(view, { colour, influence: null });
-  for (const name of COLOURS) at(`colour-${name}`).setAttribute("aria-pressed", String(name === colour));
+  for (const name of COLOURS) at(`colour-${name}`).ariaPressed = String(name === colour);
   at("unit-choice").hidden = colour !== "unit";
-  for (const [name, key] of [["layer", "layer"], ["signal", "signal"], ["unit", "unit"]]) at(name).value = view.unit[key];
-  for (const chip of at("cells").children) chip.setAttribute("aria-pressed", String(sameUnit(chip.cell, view.unit)));
+  for (const name of ["layer", "signal", "unit"]) at(name).value = view.unit[name];
+  for (const chip of at("cells").children) chip.ariaPressed = String(sameUnit(chip.cell, view.unit));
   if (view.ready) host.post({ kind: "unit", unit: colour === "unit" ? view.unit : null });
   repaint();
   remember();
@@ -364,18 +340,20 @@ function chooseColour(colour) {
 
 const sameUnit = (a, b) => a.layer === b.layer && a.signal === b.signal && a.unit === b.unit;
 
-function chooseUnit(unit) {
-  const found = model.cells.find((cell) => sameUnit(cell, unit));
-  Object.assign(view, { unit: { layer: unit.layer, signal: unit.signal, unit: unit.unit }, direction: found ? found.direction : 1 });
+function chooseUnit({ layer, signal, unit }) {
+  view.unit = { layer, signal, unit };
+  view.found = model.cells.find((cell) => sameUnit(cell, view.unit));
   chooseColour("unit");
 }
 
 function chooseMode(mode) {
   view.mode = mode;
-  for (const name of MODES) at(`mode-${name}`).setAttribute("aria-selected", String(name === mode));
+  for (const name of MODES) at(`mode-${name}`).ariaSelected = String(name === mode);
   at("prompt-label").textContent = mode === "measure" ? "A text to measure" : model.lines ? "Each line begins with" : "Begin with";
   at("prompt").rows = mode === "measure" ? 6 : 2;
-  at("temperature-row").hidden = mode === "compare" || mode === "measure";
+  at("temperature-row").hidden = mode === "compare";
+  at("settings").hidden = mode === "measure";
+  if (mode === "compare") at("more").open = true;
   at("prompts").hidden = mode === "measure";
   at("then").hidden = at("then").labels[0].hidden = mode !== "together";
 }
@@ -408,17 +386,12 @@ function within({ layer, signal, unit }) {
   return { layer: limit(layer, 1, model.layers), signal: known, unit: limit(unit, 0, model.units - 1) };
 }
 
-async function copy(text, button) {
-  const before = button.textContent;
-  try {
-    await navigator.clipboard.writeText(text);
-  } catch {
-    const box = element("textarea", { value: text }); // where the page may not use the clipboard itself
-    document.body.append(box);
-    box.select();
-    document.execCommand("copy");
-    box.remove();
-  }
+function copy(text, button) {
+  const before = button.textContent, box = element("textarea", { value: text });
+  document.body.append(box); // a frame may not use the clipboard but in this old way
+  box.select();
+  document.execCommand("copy");
+  box.remove();
   button.textContent = "Copied";
   setTimeout(() => (button.textContent = before), 1200);
 }
@@ -460,22 +433,15 @@ const answers = {
     showFigures();
     if (!view.selected && message.lane === 0 && (!view.writing || pace() <= 60)) askNext();
   },
-  cut({ lane, position }) {
-    panels[lane].cut(position);
-  },
+  cut: ({ lane, position }) => panels[lane].cut(position),
   values({ lane, values }) {
     values.forEach((value, i) => (panels[lane].values[i] = value));
-    panels[lane].paint();
-  },
-  influence(message) {
-    view.influence = message;
     repaint();
   },
+  influence: showInfluence,
   next: showNext,
   writing: ({ on, ...facts }) => showWriting(on, facts),
-  set() {
-    document.documentElement.dataset.set = performance.now();
-  },
+  set: () => (document.documentElement.dataset.set = performance.now()),
 };
 
 const receive = (answer) => answers[answer.kind](answer);
@@ -494,7 +460,7 @@ function build() {
   at("link").hidden = framed;
   if (model.lines) at("length").replaceChildren(...[20, 100, 400].map((count) => element("option", { value: count, textContent: `${count} lines` })));
   for (const prompt of model.prompts) {
-    const chip = element("button", { className: "mono", textContent: spelled(prompt) || "(nothing)", onclick: () => ((at("prompt").value = prompt), begin()) });
+    const chip = element("button", { className: "mono", textContent: prompt.replaceAll("\n", "↵") || "(nothing)", onclick: () => ((at("prompt").value = prompt), begin()) });
     at("prompts").append(chip);
   }
   for (const cell of model.cells) {
@@ -516,15 +482,15 @@ function listen() {
   for (const colour of COLOURS) at(`colour-${colour}`).onclick = () => chooseColour(colour);
   for (const name of ["layer", "signal", "unit"]) at(name).onchange = () => chooseUnit(within({ layer: at("layer").value, signal: at("signal").value, unit: at("unit").value }));
   for (const words of [false, true]) at(words ? "by-words" : "by-characters").onclick = () => chooseBars(words);
-  at("influence").onclick = () => (view.influence ? forget() : host.post({ kind: "influence", ...place() }));
+  at("influence").onclick = () => (view.influence ? showInfluence(null) : host.post({ kind: "influence", ...place() }));
   at("copy").onclick = () => copy(panels.map(({ ids }) => textOf(ids)).join("\n\n"), at("copy"));
   at("link").onclick = () => (remember(), history.replaceState(null, "", view.fragment), copy(location.href, at("link")));
 }
 
 function chooseBars(words) {
   view.words = words;
-  at("by-words").setAttribute("aria-pressed", String(words));
-  at("by-characters").setAttribute("aria-pressed", String(!words));
+  at("by-words").ariaPressed = String(words);
+  at("by-characters").ariaPressed = String(!words);
   askNext();
 }
 
