@@ -52,7 +52,10 @@ SOUGHT = {
         "indentation": features.indentation,
         **COMMON,
     },
-    "baby_names": {"place in the name": features.position_in_line, "a vowel": lambda text: _matching(text, "[AEIOUaeiou]")},
+    "baby_names": {
+        "place in the name": features.position_in_line,
+        "a vowel": lambda text: _matching(text, "[AEIOUaeiou]"),
+    },
     "war_and_peace": {"inside quotes": features.inside_quotes, "inside ( )": features.inside_brackets, **COMMON},
 }
 PROMPTS = {

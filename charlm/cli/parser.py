@@ -87,7 +87,9 @@ def _add_share(add):
     share.add_argument("--out", metavar="FILE", help="the page (the run's name and .html)")
     share.add_argument("--force", action="store_true", help="replace a file that is there")
     share.add_argument("--prompt", help="text to begin with")
-    share.add_argument("--weights", choices=("int8", "float16"), help="how to round them (int8 where that costs little)")
+    share.add_argument(
+        "--weights", choices=("int8", "float16"), help="how to round them (int8 where that costs little)"
+    )
 
 
 class _Parser(argparse.ArgumentParser):

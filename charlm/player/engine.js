@@ -59,29 +59,27 @@ function rowOf(tensor, row) {
   return tensor.scales ? Float32Array.from(values, (value) => value * tensor.scales[row]) : values;
 }
 
-/** Matrix times vector in plain JavaScript, for browsers without SIMD. */
+/** Matrix times vector in plain JavaScript, for browsers without SIMD: eight rows at once, in the numbers it has. */
 class PlainProducts {
-  add({ rows, columns, values, scales }) {
-    const floats = new Float32Array(columns * Math.ceil(rows / 4) * 4);
-    for (let i = 0; i < rows * columns; i++) floats[i] = scales ? values[i] * scales[(i / columns) | 0] : values[i];
-    return { rows, columns, floats };
+  add(tensor) {
+    const { rows, columns } = tensor, numbers = new Float64Array(columns * Math.ceil(rows / 8) * 8);
+    for (let row = 0; row < rows; row++) numbers.set(rowOf(tensor, row), row * columns);
+    return { rows, columns, numbers, input: new Float64Array(columns) };
   }
 
-  multiply({ rows, columns, floats }, input, output) {
-    for (let row = 0; row < rows; row += 4) {
-      let a = 0, b = 0, c = 0, d = 0;
-      const first = row * columns, second = first + columns, third = second + columns, fourth = third + columns;
+  multiply({ rows, columns, numbers, input }, values, output) {
+    input.set(values);
+    for (let row = 0; row < rows; row += 8) {
+      let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
+      const p = row * columns, q = p + columns, r = q + columns, s = r + columns;
+      const t = s + columns, u = t + columns, v = u + columns, w = v + columns;
       for (let i = 0; i < columns; i++) {
         const x = input[i];
-        a += x * floats[first + i];
-        b += x * floats[second + i];
-        c += x * floats[third + i];
-        d += x * floats[fourth + i];
+        a += x * numbers[p + i], b += x * numbers[q + i], c += x * numbers[r + i], d += x * numbers[s + i];
+        e += x * numbers[t + i], f += x * numbers[u + i], g += x * numbers[v + i], h += x * numbers[w + i];
       }
-      output[row] = a;
-      output[row + 1] = b; // beyond the last row a typed array takes nothing
-      output[row + 2] = c;
-      output[row + 3] = d;
+      output[row] = a, output[row + 1] = b, output[row + 2] = c, output[row + 3] = d; // beyond its end it takes none
+      output[row + 4] = e, output[row + 5] = f, output[row + 6] = g, output[row + 7] = h;
     }
   }
 }
@@ -135,8 +133,17 @@ class SimdProducts {
   }
 }
 
-const sigmoid = (x) => 1 / (1 + Math.exp(-x));
-const tanh = (x) => 1 - 2 / (Math.exp(2 * x) + 1);
+/** tanh to within 3e-7, by the quotient of polynomials that Eigen and TensorFlow use: faster than Math.exp. */
+function tanh(x) {
+  if (x > 7.9 || x < -7.9) return Math.sign(x);
+  const y = x * x;
+  let top = ((-2.76076847742355e-16 * y + 2.00018790482477e-13) * y - 8.60467152213735e-11) * y + 5.12229709037114e-8;
+  top = ((top * y + 1.48572235717979e-5) * y + 6.37261928875436e-4) * y + 4.89352455891786e-3;
+  const below = ((1.19825839466702e-6 * y + 1.18534705686654e-4) * y + 2.268434632439e-3) * y + 4.89352518554385e-3;
+  return (x * top) / below;
+}
+
+const sigmoid = (x) => 0.5 + 0.5 * tanh(0.5 * x);
 
 /** One step of each cell, in place; x is W·x + b and u is U·h (and a GRU's own bias), as in Keras. */
 const CELLS = {
@@ -266,8 +273,10 @@ function distribution(logits, { temperature = 1, topK = Infinity, topP = 1 } = {
   }
   for (let i = 0; i < logits.length; i++) chances[i] = Math.exp((logits[i] - logits[best]) / temperature);
   if (topK < logits.length || topP < 1) narrow(chances, topK, topP);
-  const sum = chances.reduce((a, b) => a + b);
-  return chances.map((chance) => chance / sum);
+  let sum = 0;
+  for (const chance of chances) sum += chance;
+  for (let i = 0; i < chances.length; i++) chances[i] /= sum;
+  return chances;
 }
 
 function narrow(chances, topK, topP) {

@@ -68,25 +68,22 @@ def pack(network, weights):
     return Packed(weights, [[name, *tensor.shape] for name, tensor in tensors.items()], len(compressed), text)
 
 
-def rounded(network, weights):
-    """Return the network that the page computes with: the same weights, rounded, in float32."""
+def rounded(network):
+    """Return the network that a page of int8 weights computes with, in float32."""
 
-    def nearest(tensor, by_columns=False):
-        if tensor is None:
-            return None
-        array = np.asarray(tensor)
-        if weights == "float16":
-            return tf.constant(array.astype(np.float16).astype(np.float32))
-        if array.ndim == 1:
-            return tensor
-        scales, whole = _scaled(array.T if by_columns else array)
-        return tf.constant((whole * scales).T if by_columns else whole * scales)
+    def by_rows(matrix):
+        scales, whole = _scaled(np.asarray(matrix))
+        return tf.constant(scales * whole)
+
+    def by_columns(matrix):
+        return tf.transpose(by_rows(tf.transpose(matrix)))
 
     layers = [
-        rnn.RecurrentWeights(*(nearest(tensor, by_columns=True) for tensor in layer)) for layer in network.layers
+        layer._replace(kernel=by_columns(layer.kernel), recurrent_kernel=by_columns(layer.recurrent_kernel))
+        for layer in network.layers
     ]
-    logits = tuple(nearest(tensor, by_columns=True) for tensor in network.logits)
-    return rnn.NetworkWeights(nearest(network.embedding), layers, logits)
+    kernel, bias = network.logits
+    return rnn.NetworkWeights(by_rows(network.embedding), layers, (by_columns(kernel), bias))
 
 
 def loss(network, cells, ids):
@@ -126,7 +123,7 @@ def choose_weights(network, cells, ids):
     Returns:
         `(weights, cost)`: the choice, and by how many nats int8 raises the loss.
     """
-    cost = loss(rounded(network, "int8"), cells, ids) - loss(network, cells, ids)
+    cost = loss(rounded(network), cells, ids) - loss(network, cells, ids)
     return ("int8" if cost <= MOST_LOST else "float16"), cost
 
 

@@ -1,4 +1,3 @@
-"use strict";
 // What works behind the page, in a worker where there is one: passages of text, and the order in which things are done.
 
 const SLICE = 8; // milliseconds of work after which messages are looked at again
@@ -64,7 +63,7 @@ class Passage {
   }
 
   /** The likeliest characters after the first `count`: [ids, chance], the likeliest first. */
-  next(count, wanted) {
+  *next(count, wanted) {
     const chances = distribution(this.stateAfter(count).logits);
     return likeliest(chances, wanted).map((id) => [[id], chances[id]]);
   }
@@ -164,33 +163,34 @@ class Host {
     this.send({ kind: "writing", on: true });
   }
 
-  on_stop() {
-    this._rest();
-  }
-
   on_settings({ lanes, pace }) {
     Object.assign(this, { lanes, pace, due: Math.min(this.due, performance.now() + 1000 / pace) });
     this.send({ kind: "set" });
   }
 
-  on_inspect({ lane, position, wanted }) {
-    const next = this.passages[lane].next(position, wanted);
-    this.send({ kind: "next", lane, position, next, words: false });
-  }
-
-  on_words({ lane, position, wanted }) {
-    const steps = this.passages[lane].words(position, wanted, (id) => this.letters[id]);
-    this.jobs.push({ steps, done: (next) => this.send({ kind: "next", lane, position, next, words: true }) });
+  /** The likeliest characters after a position, or words. */
+  on_next({ lane, position, wanted, words }) {
+    const isLetter = (id) => this.letters[id];
+    this._ask({ kind: "next", lane, position, words }, (passage) => passage[words ? "words" : "next"](position, wanted, isLetter));
   }
 
   on_influence({ lane, position }) {
-    const steps = this.passages[lane].influences(position);
-    this.jobs.push({ steps, done: (found) => this.send({ kind: "influence", lane, position, ...found }) });
+    this._ask({ kind: "influence", lane, position }, (passage) => passage.influences(position));
+  }
+
+  /** Work an answer out step by step; a position that was taken back meanwhile has none. */
+  _ask(answer, work) {
+    const passage = this.passages[answer.lane];
+    const steps = (function* () {
+      return answer.position <= passage.ids.length ? yield* work(passage) : null;
+    })();
+    this.jobs = this.jobs.filter(({ kind }) => kind !== answer.kind); // an older question is no longer of use
+    this.jobs.push({ steps, done: (found) => found && this.send({ ...answer, found }), kind: answer.kind });
   }
 
   /** Take back what comes after a position, put other characters there, and go on as `on_go` does. */
   on_take({ lane, position, ids, count, until }) {
-    this._rest();
+    this.on_stop();
     this.jobs = [];
     this.passages[lane].cut(position);
     this.sent[lane] = Math.min(this.sent[lane], position);
@@ -250,7 +250,7 @@ class Host {
       this._count(passage, lane, id);
     });
     const over = this.passages.every(({ ids }, lane) => this.left[lane] <= 0 || ids.length >= LONGEST);
-    if (over) this._rest();
+    if (over) this.on_stop();
     return !over;
   }
 
@@ -261,7 +261,8 @@ class Host {
     if (ended && ended()) this.left[lane] = 0;
   }
 
-  _rest() {
+  /** Stop writing. */
+  on_stop() {
     if (!this.writing) return;
     this.writing = false;
     this._flush();

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import keras
 
 from charlm.corpora import registry
+from charlm.engine import rnn
 from charlm.generation import START, Generator, opening
 from charlm.inspection.search import Cell, Search
 from charlm.player import export
@@ -108,7 +109,7 @@ def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
         "kernel": kernel(),
     }
     page = _page(model)
-    _check_size(page, chosen, generator)
+    _check_size(page, chosen)
     return Player(page, model["title"], _samples(generator, run, text))
 
 
@@ -133,21 +134,22 @@ def _generator(source, vocabulary):
     if isinstance(source, Generator):
         return source
     if not isinstance(source, keras.Model):
-        raise ValueError(f"{source!r} cannot be played. Give a Run, its folder, a Generator, or a model and its vocabulary.")
+        raise ValueError(
+            f"{source!r} cannot be played. Give a Run, its folder, a Generator, or a model and its vocabulary."
+        )
     if vocabulary is None:
         raise ValueError("A model needs its vocabulary beside it: give play(model, vocabulary), or a Run.")
-    kinds = [type(layer) for layer in source.layers if not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout))]
-    recurrent = kinds[1:-1]
-    fits = (
-        [layer.name for layer in source.layers if layer.name in ("embedding", "logits")] == ["embedding", "logits"]
-        and recurrent
-        and all(issubclass(kind, (keras.layers.GRU, keras.layers.LSTM, keras.layers.SimpleRNN)) for kind in recurrent)
-        and len(set(recurrent)) == 1
-    )
-    if not fits:
-        listed = ", ".join(layer.name for layer in source.layers)
-        raise ValueError(f"The model is not from build_model: its layers are {listed}. The page needs an embedding, GRU, "
-                         "LSTM or tanh layers of one kind, and logits; build the network with charlm.build_model.")
+    layers = [
+        layer for layer in source.layers if not isinstance(layer, (keras.layers.InputLayer, keras.layers.Dropout))
+    ]
+    names, recurrent = [layer.name for layer in layers], layers[1:-1]
+    known = all(isinstance(layer, tuple(rnn.KERAS_LAYERS.values())) for layer in recurrent)
+    alike = known and len({(rnn.cell_name(layer), layer.units) for layer in recurrent}) == 1
+    if not alike or (names[0], names[-1]) != ("embedding", "logits"):
+        raise ValueError(
+            f"The model is not from build_model: its layers are {', '.join(names)}. A page needs an embedding, GRU, LSTM "
+            "or tanh layers of one kind and width, and logits. Build the network with charlm.build_model."
+        )
     return Generator(source, vocabulary)
 
 
@@ -167,53 +169,43 @@ def _beginning(generator):
 
 
 def _named(name, found):
-    """Describe a found cell for the page."""
-    measure = found.measure if isinstance(found, Search) else None
+    """Describe a found cell for the page: from a `Search`, a `Cell` or a `Unit`."""
     cell = found.cells[0] if isinstance(found, Search) else found
-    unit, known = (cell.unit, cell) if isinstance(cell, Cell) else (cell, None)
-    layer, signal, number = unit
-    facts = {"direction": known.direction, "score": round(known.score, 3), "measure": measure} if known else {}
-    return {"name": name, "layer": int(layer), "signal": signal, "unit": int(number), "direction": 1, **facts}
+    layer, signal, number = cell.unit if isinstance(cell, Cell) else cell
+    facts = {"direction": cell.direction, "score": round(cell.score, 3)} if isinstance(cell, Cell) else {"direction": 1}
+    measure = {"measure": found.measure} if isinstance(found, Search) else {}
+    return {"name": name, "layer": int(layer), "signal": signal, "unit": int(number), **facts, **measure}
 
 
 def _facts(generator, run):
     """What the player needs to know of the network, and what a visitor may want to."""
-    vocabulary, layers = generator.vocabulary, generator.loop.network.layers
-    units = layers[0].recurrent_kernel.shape[0]
-    cell = generator.loop.cells[0]
-    parameters = sum(tensor.size for tensor in export.named_tensors(generator.loop.network).values())
-    network = f"{'tanh' if cell == 'rnn' else cell.upper()}-{units}, {len(layers)} layer{'s' * (len(layers) > 1)}, {parameters:,} weights"
-    about = [["Network", network], ["Vocabulary", f"{len(vocabulary)} characters"]]
+    vocabulary, network, (cell, *_) = generator.vocabulary, generator.loop.network, generator.loop.cells
+    units, layers = network.layers[0].recurrent_kernel.shape[0], len(network.layers)
+    weights = sum(tensor.size for tensor in export.named_tensors(network).values())
+    name = (
+        f"{'tanh' if cell == 'rnn' else cell.upper()}-{units}, {layers} layer{'s' * (layers > 1)}, {weights:,} weights"
+    )
+    corpus = (run.settings["corpus"] or {}) if run else {}
+    entry = registry().get(corpus.get("name"), {})
+    about = {
+        "Network": name,
+        "Vocabulary": f"{len(vocabulary)} characters",
+        "Trained on": corpus and entry.get("title", corpus["name"]) + ", a stand-in" * corpus["standin"],
+        "Licence of the text": entry and f"{entry['licence']} ({entry['credit']})",
+    }
     return {
-        "title": "A network" if run is None else _title(run),
+        "title": entry["title"] if run and run.is_reference else run.path.resolve().name if run else "A network",
         "cell": cell,
         "units": units,
-        "layers": len(layers),
+        "layers": layers,
         "vocabulary": [ord(character) for character in vocabulary.characters],
         "mark": vocabulary.characters.index(vocabulary.mark) if vocabulary.mark else None,
         "opening": vocabulary.characters.index(opening(vocabulary)),
         "lines": bool(run and run.reads_lines),
         "as_bytes": bool(run and run.reads_bytes),
         "nats": run.store.choose("best").val_loss if run else None,
-        "about": about + (_origin(run) if run else []),
+        "about": [[fact, value] for fact, value in about.items() if value],
     }
-
-
-def _title(run):
-    corpus = run.settings["corpus"] or {}
-    entry = registry().get(corpus.get("name"), {}) if run.is_reference else {}
-    return entry.get("title", run.path.resolve().name if not run.is_reference else run.path.name)
-
-
-def _origin(run):
-    """What a run was trained on, as far as it was noted."""
-    corpus = run.settings["corpus"]
-    if not corpus:
-        return []
-    entry = registry().get(corpus["name"], {})
-    text = entry.get("title", corpus["name"]) + (", a stand-in" if corpus["standin"] else "")
-    licence = [["Licence of the text", f"{entry['licence']} ({entry['credit']})"]] if entry else []
-    return [["Trained on", text], *licence]
 
 
 def _samples(generator, run, prompt):
@@ -230,7 +222,9 @@ def _samples(generator, run, prompt):
 
 def _page(model):
     """Put the page together; the policy in its head lets nothing run but these scripts, and nothing be fetched."""
-    parts = {name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "engine.js", "host.js", "view.js")}
+    parts = {
+        name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "engine.js", "host.js", "view.js")
+    }
     engine = parts["engine.js"] + parts["host.js"]
     data = json.dumps(model).translate({ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&"})
     values = {
@@ -250,9 +244,12 @@ def _hash(text):
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _check_size(page, weights, generator):
+def _check_size(page, weights):
     if len(page) > MOST_BYTES:
-        smaller = "weights='int8' (--weights int8) halves it" if weights == "float16" else "Train a network of fewer units"
-        if weights == "float16" and len(page) / 2 > MOST_BYTES:
-            smaller += ", which is not enough: train a network of fewer units, too"
-        raise ValueError(f"The page has {len(page) / 1e6:.1f} MB; {MOST_BYTES / 1e6:.0f} are allowed. {smaller}.")
+        halved = (
+            "weights='int8' (--weights int8) would halve it" if weights == "float16" else "its weights are int8 already"
+        )
+        raise ValueError(
+            f"The page has {len(page) / 1e6:.1f} MB; {MOST_BYTES / 1e6:.0f} are allowed: {halved}. "
+            "Fewer units or layers make it smaller."
+        )

@@ -7,6 +7,7 @@ const BARS = 6; // likely characters or words
 const LEVELS = 9; // tones of a colour
 const BITS_A_LEVEL = 0.9;
 const MODES = ["write", "compare", "together", "measure"];
+const SETTINGS = ["temperature", "top-k", "top-p", "pace"]; // that change while it writes
 const COLOURS = ["surprise", "unit", "none"];
 const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const framed = window.top !== window.self;
@@ -203,21 +204,21 @@ function askNext() {
   if (!view.ready || !panels.length) return;
   const words = view.words && !view.writing;
   view.asked = { ...place(), words };
-  host.post({ kind: words ? "words" : "inspect", ...place(), wanted: BARS });
+  host.post({ kind: "next", ...view.asked, wanted: BARS });
 }
 
-function showNext({ lane, position, next, words }) {
+function showNext({ lane, position, found, words }) {
   const { asked } = view, panel = panels[lane];
   if (!asked || asked.lane !== lane || asked.position !== position || asked.words !== words) return;
   const came = panel.ids.slice(position), bars = Array.from(at("bars").children);
   bars.forEach((item, i) => {
-    const [bar, , shown, chance] = item.firstChild.children, [ids, share] = next[i] || [[], 0];
-    item.hidden = !next[i];
+    const [bar, , shown, chance] = item.firstChild.children, [ids, share] = found[i] || [[], 0];
+    item.hidden = !found[i];
     item.firstChild.ids = ids;
     item.firstChild.className = ids.length && ids.every((id, n) => id === came[n]) ? "came" : "";
     bar.style.transform = `scaleX(${share})`;
-    const raw = textOf(ids);
-    shown.textContent = model.as_bytes && ids.length === 1 && model.vocabulary[ids[0]] > 127 ? `byte ${model.vocabulary[ids[0]].toString(16)}` : spelled(raw);
+    const lone = model.as_bytes && ids.length === 1 && model.vocabulary[ids[0]] > 127;
+    shown.textContent = lone ? `byte ${model.vocabulary[ids[0]].toString(16)}` : spelled(textOf(ids));
     chance.textContent = percent(share);
   });
   at("next-title").textContent = view.selected ? `What might have come after “${ending(panel, position)}”` : "What may come next";
@@ -237,9 +238,9 @@ function reading(panel, position) {
 }
 
 function take(ids) {
-  const { lane, position } = place(), until = at("then").value || null, [goesOn, count] = [view.mode === "write", Number(at("length").value)];
+  const until = view.mode === "together" ? at("then").value : null, where = place();
   Object.assign(view, { selected: null, influence: null });
-  host.post({ kind: "take", lane, position, ids, until, count: goesOn ? count : view.mode === "together" && until ? 400 : 0 });
+  host.post({ kind: "take", ...where, ids, until, count: until ? 400 : view.mode === "write" ? Number(at("length").value) : 0 });
 }
 
 /** Three lanes where temperatures are compared, else one, with the settings of the page. */
@@ -267,9 +268,7 @@ function begin(write = view.mode === "write" || view.mode === "compare") {
   at("panels").replaceChildren(...panels.map(({ root }) => root));
   at("panels").className = view.mode;
   host.post({ kind: "begin", run: view.run, prompt, lanes: lanes(), seed, pace: pace(), count: write ? Number(at("length").value) : 0 });
-  remember();
   showWriting(false);
-  askNext();
 }
 
 function go() {
@@ -335,7 +334,6 @@ function chooseColour(colour) {
   for (const chip of at("cells").children) chip.ariaPressed = String(sameUnit(chip.cell, view.unit));
   if (view.ready) host.post({ kind: "unit", unit: colour === "unit" ? view.unit : null });
   repaint();
-  remember();
 }
 
 const sameUnit = (a, b) => a.layer === b.layer && a.signal === b.signal && a.unit === b.unit;
@@ -358,18 +356,19 @@ function chooseMode(mode) {
   at("then").hidden = at("then").labels[0].hidden = mode !== "together";
 }
 
-/** Keep prompt, seed and settings in the address, so that a link brings them back. */
-function remember() {
+/** A link that brings back prompt, seed and settings. */
+function link() {
   const kept = new URLSearchParams({ mode: view.mode, prompt: at("prompt").value, seed: at("seed").value });
-  for (const name of ["temperature", "top-k", "top-p", "pace", "length"]) kept.set(name, at(name).value);
+  for (const name of [...SETTINGS, "length"]) kept.set(name, at(name).value);
   kept.set("temperatures", view.temperatures.join(" "));
   kept.set("colour", view.colour === "unit" ? `unit ${view.unit.layer} ${view.unit.signal} ${view.unit.unit}` : view.colour);
-  view.fragment = `#${kept}`;
+  return `${location.href.split("#")[0]}#${kept}`;
 }
 
 function recall() {
   const kept = new URLSearchParams(framed ? "" : location.hash.slice(1));
-  for (const name of ["prompt", "seed", "temperature", "top-k", "top-p", "pace", "length"]) if (kept.has(name)) at(name).value = kept.get(name);
+  for (const name of ["prompt", "seed", ...SETTINGS, "length"]) if (kept.has(name)) at(name).value = kept.get(name);
+  for (const name of ["pace", "length"]) if (at(name).selectedIndex < 0) at(name).selectedIndex = 0;
   const temperatures = (kept.get("temperatures") || "").split(" ").map(Number);
   if (temperatures.length === 3 && temperatures.every((t) => t >= 0 && t <= 2)) view.temperatures = temperatures;
   const [colour, layer, signal, unit] = (kept.get("colour") || "").split(" ");
@@ -438,7 +437,7 @@ const answers = {
     values.forEach((value, i) => (panels[lane].values[i] = value));
     repaint();
   },
-  influence: showInfluence,
+  influence: ({ lane, found }) => showInfluence({ lane, ...found }),
   next: showNext,
   writing: ({ on, ...facts }) => showWriting(on, facts),
   set: () => (document.documentElement.dataset.set = performance.now()),
@@ -477,14 +476,14 @@ function build() {
 function listen() {
   at("go").onclick = go;
   at("again").onclick = () => begin();
-  for (const name of ["temperature", "top-k", "top-p", "pace"]) at(name).addEventListener("input", sendSettings);
+  for (const name of SETTINGS) at(name).addEventListener("input", sendSettings);
   for (const mode of MODES) at(`mode-${mode}`).onclick = () => (chooseMode(mode), begin());
   for (const colour of COLOURS) at(`colour-${colour}`).onclick = () => chooseColour(colour);
   for (const name of ["layer", "signal", "unit"]) at(name).onchange = () => chooseUnit(within({ layer: at("layer").value, signal: at("signal").value, unit: at("unit").value }));
   for (const words of [false, true]) at(words ? "by-words" : "by-characters").onclick = () => chooseBars(words);
   at("influence").onclick = () => (view.influence ? showInfluence(null) : host.post({ kind: "influence", ...place() }));
   at("copy").onclick = () => copy(panels.map(({ ids }) => textOf(ids)).join("\n\n"), at("copy"));
-  at("link").onclick = () => (remember(), history.replaceState(null, "", view.fragment), copy(location.href, at("link")));
+  at("link").onclick = () => copy(link(), at("link"));
 }
 
 function chooseBars(words) {

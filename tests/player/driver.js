@@ -5,9 +5,8 @@ const vm = require("vm");
 
 const folder = path.join(__dirname, "..", "..", "charlm", "player");
 const source = ["engine.js", "host.js"].map((name) => fs.readFileSync(path.join(folder, name), "utf8")).join("\n");
-const shared = { Blob, Response, DecompressionStream, WebAssembly, MessageChannel, atob, performance, setTimeout, clearTimeout };
 const names = ["makeNetwork", "loss", "distribution", "draw", "uniform", "likeliest", "decodeBase85", "Passage", "Host"];
-const player = vm.runInNewContext(`${source}\n({ ${names.join(", ")} })`, shared);
+const player = vm.runInThisContext(`(() => {${source}\nreturn { ${names.join(", ")} };})()`);
 
 const tasks = {
   /** Losses of ids in one pass from zero state. */
