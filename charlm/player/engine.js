@@ -4,7 +4,6 @@
 const ALPHABET =
   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%,()*+-;.=:?@^_`{|}~"; // base 85, nothing HTML knows
 const KEPT_EVERY = 64; // characters after which a passage keeps the network's state
-const LARGEST_SUM = 2 ** 31 - 1;
 
 /** Base 85 text to `length` bytes: five digits make four bytes, the last group fewer. */
 function decodeBase85(text, length) {
@@ -110,7 +109,7 @@ class SimdProducts {
     const placed = new Kind(this.kernel.memory.buffer, matrix.weights, height * width);
     for (let row = 0; row < rows; row++) placed.set(values.subarray(row * columns, (row + 1) * columns), row * width);
     // Inputs become whole numbers, as fine as 16 bits and a sum of 32 bits allow.
-    matrix.finest = Math.min(32767, Math.floor(LARGEST_SUM / (127 * width)));
+    matrix.finest = Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * width)));
     return matrix;
   }
 
@@ -186,8 +185,8 @@ class Network {
   /** The state of a network that has read nothing. */
   start() {
     const zeros = () => new Float32Array(this.units);
-    const layers = this.layers.map(() => (this.lstm ? { h: zeros(), c: zeros() } : { h: zeros() }));
-    return { layers, logits: new Float32Array(this.size) };
+    const layer = () => (this.lstm ? { h: zeros(), c: zeros() } : { h: zeros() });
+    return { layers: this.layers.map(layer), logits: new Float32Array(this.size) };
   }
 
   copy({ layers, logits }) {
@@ -267,10 +266,7 @@ function distribution(logits, { temperature = 1, topK = Infinity, topP = 1 } = {
   const chances = new Float64Array(logits.length);
   let best = 0;
   for (let i = 1; i < logits.length; i++) if (logits[i] > logits[best]) best = i;
-  if (temperature === 0) {
-    chances[best] = 1;
-    return chances;
-  }
+  if (temperature === 0) return chances.fill(1, best, best + 1);
   for (let i = 0; i < logits.length; i++) chances[i] = Math.exp((logits[i] - logits[best]) / temperature);
   if (topK < logits.length || topP < 1) narrow(chances, topK, topP);
   let sum = 0;
@@ -283,11 +279,11 @@ function narrow(chances, topK, topP) {
   const order = likeliest(chances, chances.length);
   const sum = order.slice(0, topK).reduce((total, id) => total + chances[id], 0);
   let before = 0;
-  order.forEach((id, rank) => {
-    const allowed = rank === 0 || (rank < topK && before < topP * sum);
-    before += chances[id];
-    if (!allowed) chances[id] = 0;
-  });
+  for (const [rank, id] of order.entries()) {
+    const chance = chances[id];
+    if (rank > 0 && (rank >= topK || before >= topP * sum)) chances[id] = 0;
+    before += chance;
+  }
 }
 
 /** The ids of the largest values, the largest first; of equals, the lower id. */

@@ -156,9 +156,8 @@ class Panel {
     return this.losses.slice(first, end).reduce((a, b) => a + b, 0) / Math.LN2 / (LEVELS * BITS_A_LEVEL);
   }
 
-  _point(event) {
-    if (event.target.token) select(this, event.target.token);
-    else if (event.type === "click") select(this, null);
+  _point({ target, type }) {
+    if (target.token || type === "click") select(this, target.token || null);
   }
 
   _key(event) {
@@ -187,7 +186,7 @@ function select(panel, token) {
   if (view.selected && view.selected.token === token) return;
   if (view.selected) view.selected.token.span.classList.remove("here");
   view.selected = token && { lane: panel.lane, position: token.end - 1, token };
-  if (view.influence) showInfluence(null);
+  if (view.influence) repaint(null);
   if (!token) return askNext();
   token.span.classList.add("here");
   token.span.scrollIntoView({ block: "nearest" });
@@ -221,12 +220,12 @@ function showNext({ lane, position, found, words }) {
     shown.textContent = lone ? `byte ${model.vocabulary[ids[0]].toString(16)}` : spelled(textOf(ids));
     chance.textContent = percent(share);
   });
-  at("next-title").textContent = view.selected ? `What might have come after “${ending(panel, position)}”` : "What may come next";
+  const before = spelled(textOf(panel.ids.slice(Math.max(0, position - 12), position)));
+  at("next-title").textContent = view.selected ? `What might have come after “${before}”` : "What may come next";
   at("reading").textContent = view.selected ? reading(panel, position) : "Point at a character, or use the arrow keys in the text.";
 }
 
 const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 1 : 0)} %`;
-const ending = (panel, position) => spelled(textOf(panel.ids.slice(Math.max(0, position - 12), position)));
 
 /** Say how surprising the character before a position was. */
 function reading(panel, position) {
@@ -239,15 +238,15 @@ function reading(panel, position) {
 
 function take(ids) {
   const until = view.mode === "together" ? at("then").value : null, where = place();
-  Object.assign(view, { selected: null, influence: null });
+  view.selected = null;
+  repaint(null);
   host.post({ kind: "take", ...where, ids, until, count: until ? 400 : view.mode === "write" ? Number(at("length").value) : 0 });
 }
 
 /** Three lanes where temperatures are compared, else one, with the settings of the page. */
 function lanes() {
-  const rest = { topK: Number(at("top-k").value), topP: Number(at("top-p").value) };
-  const temperatures = view.mode === "compare" ? view.temperatures : [Number(at("temperature").value)];
-  return temperatures.map((temperature) => ({ ...rest, temperature }));
+  const [topK, topP, single] = ["top-k", "top-p", "temperature"].map((name) => Number(at(name).value));
+  return (view.mode === "compare" ? view.temperatures : [single]).map((temperature) => ({ temperature, topK, topP }));
 }
 
 const pace = () => Number(at("pace").value) || Infinity;
@@ -272,20 +271,16 @@ function begin(write = view.mode === "write" || view.mode === "compare") {
 }
 
 function go() {
-  if (view.writing) host.post({ kind: "stop" });
-  else if (view.mode === "measure" || !panels.length || !panels[0].ids.length) begin();
-  else {
-    select(panels[0], null);
-    host.post({ kind: "go", count: Number(at("length").value) });
-  }
+  if (view.writing) return host.post({ kind: "stop" });
+  if (view.mode === "measure" || !panels[0].ids.length) return begin();
+  select(panels[0], null);
+  host.post({ kind: "go", count: Number(at("length").value) });
 }
 
 function showWriting(on, { full = false, rate = 0 } = {}) {
   view.writing = on;
-  const goesOn = panels.length && panels[0].ids.length;
-  at("go").textContent = on ? "Stop" : view.mode === "measure" ? "Measure" : goesOn ? "Go on" : "Write";
+  at("go").textContent = on ? "Stop" : view.mode === "measure" ? "Measure" : panels[0].ids.length ? "Go on" : "Write";
   at("again").hidden = view.mode === "measure";
-  at("again").textContent = view.mode === "together" ? "Begin anew" : "Start again";
   panels.forEach(({ text }) => text.classList.toggle("busy", on));
   view.rate = !on && pace() === Infinity ? rate : 0;
   if (full) at("note").textContent = "A text of this page ends at 12,000 characters; start again for another.";
@@ -315,25 +310,21 @@ function showLegend() {
   at("influence").textContent = influence ? "Back to the colours" : "What does this guess hang on?";
 }
 
-/** Show what a guess hangs on; null for the colours chosen. */
-function showInfluence(influence) {
+/** Colour all texts anew: by what a guess hangs on, where that is given. */
+function repaint(influence = view.influence) {
   view.influence = influence;
-  repaint();
-}
-
-function repaint() {
   for (const panel of panels) panel.tokens.forEach((token) => panel._paint(token));
   showLegend();
 }
 
 function chooseColour(colour) {
-  Object.assign(view, { colour, influence: null });
+  view.colour = colour;
   for (const name of COLOURS) at(`colour-${name}`).ariaPressed = String(name === colour);
   at("unit-choice").hidden = colour !== "unit";
   for (const name of ["layer", "signal", "unit"]) at(name).value = view.unit[name];
   for (const chip of at("cells").children) chip.ariaPressed = String(sameUnit(chip.cell, view.unit));
   if (view.ready) host.post({ kind: "unit", unit: colour === "unit" ? view.unit : null });
-  repaint();
+  repaint(null);
 }
 
 const sameUnit = (a, b) => a.layer === b.layer && a.signal === b.signal && a.unit === b.unit;
@@ -423,9 +414,7 @@ const answers = {
     chooseColour(view.colour);
     begin(view.recalled || (!framed && !calm && view.mode === "write"));
   },
-  failed({ reason }) {
-    at("note").textContent = `This browser cannot run the network (${reason}). One of 2023 or later can.`;
-  },
+  failed: ({ reason }) => (at("note").textContent = `This browser cannot run it (${reason}); one of 2023 or later can.`),
   text(message) {
     if (message.run !== view.run) return;
     panels[message.lane].add(message);
@@ -437,7 +426,7 @@ const answers = {
     values.forEach((value, i) => (panels[lane].values[i] = value));
     repaint();
   },
-  influence: ({ lane, found }) => showInfluence({ lane, ...found }),
+  influence: ({ lane, found }) => repaint({ lane, ...found }),
   next: showNext,
   writing: ({ on, ...facts }) => showWriting(on, facts),
   set: () => (document.documentElement.dataset.set = performance.now()),
@@ -481,7 +470,7 @@ function listen() {
   for (const colour of COLOURS) at(`colour-${colour}`).onclick = () => chooseColour(colour);
   for (const name of ["layer", "signal", "unit"]) at(name).onchange = () => chooseUnit(within({ layer: at("layer").value, signal: at("signal").value, unit: at("unit").value }));
   for (const words of [false, true]) at(words ? "by-words" : "by-characters").onclick = () => chooseBars(words);
-  at("influence").onclick = () => (view.influence ? showInfluence(null) : host.post({ kind: "influence", ...place() }));
+  at("influence").onclick = () => (view.influence ? repaint(null) : host.post({ kind: "influence", ...place() }));
   at("copy").onclick = () => copy(panels.map(({ ids }) => textOf(ids)).join("\n\n"), at("copy"));
   at("link").onclick = () => copy(link(), at("link"));
 }

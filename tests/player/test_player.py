@@ -1,5 +1,6 @@
 """A network as a page: the player's own code, run in node and in a browser, against charlm's."""
 
+import functools
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.inspection.trace import Unit
+from charlm.inspection.trace import Unit, trace
 from charlm.player import export, page
 from tools.browser import Browser, find_chromium
 
@@ -61,6 +62,11 @@ def halved(model):
     return model
 
 
+@functools.lru_cache
+def reference(name):
+    return charlm.Run.load(name).generator()
+
+
 def held_out(name):
     """2,000 characters on which a reference model was not trained; of its stand-in where there are no real texts."""
     if not os.environ.get("CHARLM_DATA"):
@@ -80,10 +86,10 @@ def hostile():
 
 
 @in_node
-@pytest.mark.parametrize("weights, tolerance", [("float16", 1e-3), ("int8", 0.005)])
 @pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("weights, tolerance", [("float16", 1e-3), ("int8", 0.005)])
 def test_a_page_scores_held_out_text_as_generator_does(name, weights, tolerance):
-    generator, text = charlm.Run.load(name).generator(), held_out(name)
+    generator, text = reference(name), held_out(name)
     request = {"model": packed(generator, weights), "ids": generator.vocabulary.encode(text).tolist()}
     expected = generator.score(text).nats
     for simd in (True, False):
@@ -95,7 +101,7 @@ def test_a_page_scores_held_out_text_as_generator_does(name, weights, tolerance)
 @in_node
 @pytest.mark.parametrize("name", REFERENCES)
 def test_at_temperature_0_a_page_writes_what_generator_writes(name):
-    generator = charlm.Run.load(name).generator()
+    generator = reference(name)
     expected = generator.generate("\n", 200, temperature=0, include_prompt=False)
     prompt = generator.vocabulary.encode("\n").tolist()
     settings = {"prompt": prompt, "count": 200, "settings": {"temperature": 0}, "seed": 0, "simd": True}
@@ -206,11 +212,20 @@ def test_what_was_taken_back_leaves_no_trace(generator):
         "until": None,
         "wait": {"kind": "text"},
     }
-    answers = talk(generator, go(150), take, {"kind": "next", "words": False, "lane": 0, "position": 72, "wanted": 5, "wait": {"kind": "next"}})
+    answers = talk(
+        generator,
+        go(150),
+        take,
+        {"kind": "next", "words": False, "lane": 0, "position": 72, "wanted": 5, "wait": {"kind": "next"}},
+    )
     ids = written(answers)
     assert len(ids) == 72 and ids[-2:] == [4, 9]
     same = [generator.vocabulary.characters.index("\n"), *ids]  # what an empty prompt stands for, and then the text
-    fresh = talk(generator, {"kind": "next", "words": False, "lane": 0, "position": 73, "wanted": 5, "wait": {"kind": "next"}}, prompt=same)
+    fresh = talk(
+        generator,
+        {"kind": "next", "words": False, "lane": 0, "position": 73, "wanted": 5, "wait": {"kind": "next"}},
+        prompt=same,
+    )
     assert answers[-1]["found"] == fresh[-1]["found"]
 
 
@@ -252,16 +267,14 @@ def test_likely_words_have_the_chance_of_their_characters_and_of_an_end(generato
     ends = [[*text, *word, end] for end, letter in enumerate(letters) if not letter]
     losses = np.array([ask("score", model=packed(generator), ids=end, simd=True)["losses"][40:] for end in ends])
     assert letters[word[-1]]
-    np.testing.assert_allclose(np.exp(-losses.sum(axis=1)).sum(), chance, rtol=0.2)  # of the ends it goes through 8
+    np.testing.assert_allclose(np.exp(-losses.sum(axis=1)).sum(), chance, rtol=1e-4)
 
 
 @in_node
 def test_a_unit_shows_what_a_trace_shows(vocabulary, small_model, ids):
     model = halved(small_model("lstm", 2))
-    from charlm.inspection.trace import trace
-
     text, unit = vocabulary.decode(ids[:50]), {"layer": 2, "signal": "cell", "unit": 7}
-    message = {"kind": "unit", "unit": unit, "wait": {"kind": "values"}}
+    message = {"kind": "unit", "unit": unit, "wait": {"kind": "text"}}
     found = talk(charlm.Generator(model, vocabulary), message, prompt=ids[:50].tolist())
     values = [value for answer in found if answer["kind"] in ("values", "text") for value in answer.get("values") or []]
     np.testing.assert_allclose(values, trace(model, vocabulary, text).values((2, "cell", 7)), atol=1 / 250)
@@ -300,7 +313,7 @@ class Elements(HTMLParser):
         self.found.append((tag, dict(attributes)))
 
     def handle_data(self, data):
-        self.title += data if self.found[-1][0] == "title" else ""
+        self.title += data if self.found and self.found[-1][0] == "title" else ""
 
 
 def test_hostile_texts_change_nothing_but_the_text(hostile, tmp_path):
@@ -317,7 +330,7 @@ def test_hostile_texts_change_nothing_but_the_text(hostile, tmp_path):
 def test_the_name_of_a_run_is_text(small_model, vocabulary, tmp_path):
     run = charlm.Run.create(tmp_path / HOSTILE.replace("/", "").replace("\x00", ""), small_model(), vocabulary)
     run.store.save_checkpoint(small_model(), 1, 2.0)
-    assert Elements(charlm.play(run).html).title == run.path.name
+    assert Elements(charlm.play(run).html).title.strip("\n") == run.path.name
 
 
 def test_a_policy_in_the_page_lets_nothing_be_fetched(hostile):
@@ -344,7 +357,7 @@ def test_rounding_is_chosen_by_what_it_costs(generator, monkeypatch):
 
 
 def test_a_model_that_is_not_from_build_model_is_refused(vocabulary, small_model):
-    inputs = keras.Input((None,))
+    inputs = keras.Input((4,))
     other = keras.Model(inputs, keras.layers.Dense(3)(inputs))
     with pytest.raises(ValueError, match=r"not from build_model: its layers are .*charlm.build_model"):
         charlm.play(other, vocabulary)
