@@ -305,8 +305,8 @@ function draw(chances, random) {
 
 /** The loss in nats of a character, by the logits before it. */
 function loss(logits, id) {
-  const largest = logits.reduce((a, b) => Math.max(a, b));
-  let sum = 0;
+  let largest = logits[0], sum = 0;
+  for (let i = 1; i < logits.length; i++) if (logits[i] > largest) largest = logits[i];
   for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i] - largest);
   return Math.log(sum) + largest - logits[id];
 }

@@ -95,12 +95,13 @@ def loss(network, cells, ids):
         ids: (characters,) ids.
     """
 
-    return float(_compiled_loss(tuple(cells), len(ids))(network, tf.constant(ids, tf.int32)))
+    sizes = tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(network) if tensor is not None)
+    return float(_compiled_loss(tuple(cells), sizes, len(ids))(network, tf.constant(ids, tf.int32)))
 
 
 @functools.lru_cache(maxsize=8)
-def _compiled_loss(cells, characters):
-    """One function for each length of text, so that TensorFlow does not warn of retracing."""
+def _compiled_loss(cells, sizes, characters):
+    """One function for networks and texts of each size, so that TensorFlow does not warn of retracing."""
 
     def read(network, ids):
         outputs = tf.gather(network.embedding, ids)[:, None]  # (characters, 1, features)

@@ -35,9 +35,12 @@ class Passage {
 
   /** What all units show, from -127 to 127: hidden states, and of an LSTM the tanh of its cell states. */
   _signals({ layers }) {
-    const arrays = layers.flatMap(({ h, c }) => (c ? [h, c.map(Math.tanh)] : [h]));
-    const found = new Int8Array(arrays.length * this.network.units);
-    arrays.forEach((array, n) => found.set(array.map((value) => Math.round(127 * value)), n * array.length));
+    const { units, lstm } = this.network, found = new Int8Array(layers.length * units * (lstm ? 2 : 1));
+    let at = 0;
+    for (const { h, c } of layers) {
+      for (let i = 0; i < units; i++) found[at++] = Math.round(127 * h[i]);
+      if (c) for (let i = 0; i < units; i++) found[at++] = Math.round(127 * tanh(c[i]));
+    }
     return found;
   }
 

@@ -3,16 +3,11 @@
 
 const model = JSON.parse(document.getElementById("model").textContent);
 const at = (id) => document.getElementById(id);
-const BARS = 6; // likely characters or words
-const LEVELS = 9; // tones of a colour
-const BITS_A_LEVEL = 0.9;
-const MODES = ["write", "compare", "together", "measure"];
+const BARS = 6, LEVELS = 9, BITS_A_LEVEL = 0.9; // likely characters or words; tones of a colour
+const MODES = ["write", "compare", "together", "measure"], COLOURS = ["surprise", "unit", "none"];
 const SETTINGS = ["temperature", "top-k", "top-p", "pace"]; // that change while it writes
-const COLOURS = ["surprise", "unit", "none"];
-const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-const framed = window.top !== window.self;
-const signs = new Map([[" ", "␣"], ["\n", "↵"], ["\t", "⇥"]]);
-const idOf = new Map(model.vocabulary.map((code, id) => [code, id]));
+const calm = matchMedia("(prefers-reduced-motion: reduce)").matches, framed = window.top !== window.self;
+const signs = new Map([[" ", "␣"], ["\n", "↵"], ["\t", "⇥"]]), idOf = new Map(model.vocabulary.map((code, id) => [code, id]));
 
 const view = {
   mode: "write", colour: "surprise", ready: false, writing: false, run: 0, words: false,
@@ -21,10 +16,9 @@ const view = {
   found: null, // the cell of that unit, where it is one of those found
   selected: null, // { lane, position } of the character pointed at
   influence: null, // { lane, position, first, influences, target }
-  asked: null, // which bars were asked for last
+  asked: null, texts: [], // which bars were asked for last, and texts to be shown in the next frame
 };
-let panels = [];
-let host = null;
+let panels = [], host = null;
 
 /** Make an element; text goes in as text. */
 function element(tag, properties = {}, ...children) {
@@ -50,7 +44,7 @@ function textOf(ids) {
   return model.as_bytes ? new TextDecoder().decode(Uint8Array.from(codes)) : codes.map((code) => String.fromCodePoint(code)).join("");
 }
 
-/** How many of the bytes from `first` on make one character; 0 where it is not whole yet. */
+/** How many bytes from `first` on make one character; 0 where it is not whole yet. */
 function characterLength(ids, first) {
   if (!model.as_bytes) return 1;
   const lead = model.vocabulary[ids[first]], length = lead < 0xc2 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 1;
@@ -89,7 +83,8 @@ class Panel {
     this.text.addEventListener("pointermove", (event) => event.pointerType === "mouse" && !view.writing && this._point(event));
     this.text.addEventListener("click", (event) => this._point(event));
     this.text.addEventListener("keydown", (event) => this._key(event));
-    Object.assign(this, { ids: [], losses: [], values: [], tokens: [], whole: 0 });
+    this.text.addEventListener("scroll", ({ target }) => (this.low = target.scrollHeight - target.scrollTop - target.clientHeight < 60));
+    Object.assign(this, { low: true, ids: [], losses: [], values: [], tokens: [], whole: 0 });
   }
 
   _slider() {
@@ -109,11 +104,9 @@ class Panel {
     this.ids.push(...ids);
     this.losses.push(...losses);
     this.values.push(...(values || ids.map(() => 0)));
-    const low = this.text.scrollHeight - this.text.scrollTop - this.text.clientHeight < 60;
     for (let length; this.whole < this.ids.length && (length = characterLength(this.ids, this.whole)); this.whole += length) {
       this._token(this.whole, this.whole + length);
     }
-    if (low) this.text.scrollTop = this.text.scrollHeight;
   }
 
   _token(first, end) {
@@ -288,6 +281,15 @@ function showWriting(on, { full = false, rate = 0 } = {}) {
   if (!on) askNext();
 }
 
+/** Show all characters that have come. */
+function showTexts() {
+  const texts = view.texts.splice(0).filter(({ run }) => run === view.run);
+  for (const text of texts) panels[text.lane].add(text);
+  for (const { text, low } of panels) if (low) text.scrollTop = 1e9;
+  if (texts.length) showFigures();
+  if (texts.length && !view.selected && (!view.writing || pace() <= 60)) askNext();
+}
+
 function showFigures() {
   const count = Math.max(...panels.map(({ ids }) => ids.length));
   const mean = (known) => known.reduce((a, b) => a + b, 0) / Math.LN2 / (known.length || 1);
@@ -337,7 +339,7 @@ function chooseUnit({ layer, signal, unit }) {
 
 function chooseMode(mode) {
   view.mode = mode;
-  for (const name of MODES) at(`mode-${name}`).ariaSelected = String(name === mode);
+  for (const name of MODES) at(`mode-${name}`).ariaSelected = name === mode;
   at("prompt-label").textContent = mode === "measure" ? "A text to measure" : model.lines ? "Each line begins with" : "Begin with";
   at("prompt").rows = mode === "measure" ? 6 : 2;
   at("temperature-row").hidden = mode === "compare";
@@ -412,27 +414,23 @@ const answers = {
     document.documentElement.dataset.ready = simd ? "simd" : "plain";
     for (const button of document.querySelectorAll("button")) button.disabled = false;
     chooseColour(view.colour);
-    begin(view.recalled || (!framed && !calm && view.mode === "write"));
+    begin(["write", "compare"].includes(view.mode) && (view.recalled || (!framed && !calm)));
   },
   failed: ({ reason }) => (at("note").textContent = `This browser cannot run it (${reason}); one of 2023 or later can.`),
-  text(message) {
-    if (message.run !== view.run) return;
-    panels[message.lane].add(message);
-    showFigures();
-    if (!view.selected && message.lane === 0 && (!view.writing || pace() <= 60)) askNext();
-  },
+  // At full speed in few frames, between which there is time for a slider.
+  text: (message) => view.texts.push(message) === 1 && setTimeout(showTexts, pace() === Infinity ? 100 : 16),
   cut: ({ lane, position }) => panels[lane].cut(position),
-  values({ lane, values }) {
-    values.forEach((value, i) => (panels[lane].values[i] = value));
-    repaint();
-  },
+  values: ({ lane, values }) => ((panels[lane].values = values), repaint()),
   influence: ({ lane, found }) => repaint({ lane, ...found }),
   next: showNext,
   writing: ({ on, ...facts }) => showWriting(on, facts),
   set: () => (document.documentElement.dataset.set = performance.now()),
 };
 
-const receive = (answer) => answers[answer.kind](answer);
+function receive(answer) {
+  if (answer.kind !== "text" && answer.kind !== "set") showTexts();
+  answers[answer.kind](answer);
+}
 
 function build() {
   at("title").textContent = model.title;
@@ -477,8 +475,7 @@ function listen() {
 
 function chooseBars(words) {
   view.words = words;
-  at("by-words").ariaPressed = String(words);
-  at("by-characters").ariaPressed = String(!words);
+  [at("by-words").ariaPressed, at("by-characters").ariaPressed] = [words, !words];
   askNext();
 }
 
