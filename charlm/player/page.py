@@ -25,9 +25,11 @@ SAMPLED = 300  # characters of a sample
 SAMPLE_LINES, LONGEST_LINE = 12, 60
 TEMPERATURES = (0.5, 0.8, 1.0)
 NOTES = "player.json"  # in a run's folder: prompts to try, and cells that were found
+# The frame covers the table; where frames are taken out, as GitHub does, the table stands there.
 FRAME = (
+    '<div style="position:relative;height:780px;overflow:hidden;border-radius:12px"><table><tr>{}</tr><tr>{}</tr></table>'
     '<iframe sandbox="allow-scripts" allow="clipboard-write" title="{}" srcdoc="{}" '
-    'style="width:100%;height:780px;border:0;border-radius:12px"></iframe>'
+    'style="position:absolute;top:0;left:0;width:100%;height:100%;border:0"></iframe></div>'
 )
 
 
@@ -53,11 +55,12 @@ class Player(NamedTuple):
         return path
 
     def _repr_html_(self):
-        """The page in a frame, and a table of samples, which shows where frames and styles are taken out (GitHub)."""
-        heads = "".join(f"<th>{html.escape(heading)}</th>" for heading, _ in self.samples)
-        texts = "".join(f"<td><pre>{html.escape(text)}</pre></td>" for _, text in self.samples)
-        frame = FRAME.format(html.escape(self.title), html.escape(self.html))
-        return f'{frame}<div style="display:none"><table><tr>{heads}</tr><tr>{texts}</tr></table></div>'
+        """The page in a frame, and samples for where there are none."""
+        heads = "".join(f'<th align="left">{html.escape(heading)}</th>' for heading, _ in self.samples)
+        texts = "".join(
+            f'<td align="left" valign="top"><pre>{html.escape(text)}</pre></td>' for _, text in self.samples
+        )
+        return FRAME.format(heads, texts, html.escape(self.title), html.escape(self.html))
 
     def _repr_mimebundle_(self, include=None, exclude=None):
         return {"text/html": self._repr_html_(), "text/plain": repr(self)}
