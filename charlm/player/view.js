@@ -344,7 +344,7 @@ function chooseMode(mode) {
   at("prompt").rows = mode === "measure" ? 6 : 2;
   at("temperature-row").hidden = mode === "compare";
   at("settings").hidden = mode === "measure";
-  if (mode === "compare") at("more").open = true;
+  if (mode === "compare" && innerWidth > 860) at("more").open = true;
   at("prompts").hidden = mode === "measure";
   at("then").hidden = at("then").labels[0].hidden = mode !== "together";
 }

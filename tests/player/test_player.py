@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import charlm
+from charlm import cli
 from charlm.inspection.trace import Unit, trace
 from charlm.player import export, page
 from tools.browser import Browser, find_chromium
@@ -393,3 +394,15 @@ def test_a_browser_opens_a_hostile_page_writes_and_asks_nothing_of_a_network(hos
         assert browser.run("document.querySelectorAll('img').length") == 0
         asked, wrong = browser.requests()
     assert wrong == [] and {address.split(":")[0] for address in asked} == {"file", "blob"}
+
+
+def test_the_command_shares_a_page_and_replaces_none_unasked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["share", "baby_names", "--weights", "int8"]) == 0
+    assert "baby_names.html: 0.3" in capsys.readouterr().out
+    assert cli.main(["share", "baby_names"]) == 2
+    assert capsys.readouterr().err == (
+        "charlm: baby_names.html exists. Give force=True (--force) to replace it, or another name.\n"
+    )
+    assert cli.main(["share", "baby_names", "--weights", "float16", "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == Path("baby_names.html").stat().st_size > 600_000
