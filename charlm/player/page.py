@@ -220,7 +220,8 @@ def _samples(generator, run, prompt):
     texts = generator.generate([prompt] * len(temperatures), temperature=temperatures, seed=0, **settings)
     joined = ["".join(texts[first : first + rows]) for first in range(0, len(texts), rows)]
     shown = [run.display(text) for text in joined] if run else joined
-    return tuple((f"temperature {t:g}", text) for t, text in zip(TEMPERATURES, shown, strict=True))
+    sound = (text.encode("utf-8", "replace").decode() for text in shown)  # a notebook's file takes no lone surrogate
+    return tuple((f"temperature {t:g}", text) for t, text in zip(TEMPERATURES, sound, strict=True))
 
 
 def _page(model):
