@@ -275,8 +275,9 @@ def test_likely_words_have_the_chance_of_their_characters_and_of_an_end(generato
 def test_a_unit_shows_what_a_trace_shows(vocabulary, small_model, ids):
     model = halved(small_model("lstm", 2))
     text, unit = vocabulary.decode(ids[:50]), {"layer": 2, "signal": "cell", "unit": 7}
-    message = {"kind": "unit", "unit": unit, "wait": {"kind": "text"}}
-    found = talk(charlm.Generator(model, vocabulary), message, prompt=ids[:50].tolist())
+    read = {"kind": "next", "words": False, "lane": 0, "position": 50, "wanted": 1, "wait": {"kind": "next"}}
+    messages = {"kind": "unit", "unit": unit}, read  # which is answered once all has been read
+    found = talk(charlm.Generator(model, vocabulary), *messages, prompt=ids[:50].tolist())
     values = [value for answer in found if answer["kind"] in ("values", "text") for value in answer.get("values") or []]
     np.testing.assert_allclose(values, trace(model, vocabulary, text).values((2, "cell", 7)), atol=1 / 250)
 
