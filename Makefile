@@ -1,6 +1,7 @@
 # make demo   train the first notebook's model and let it write
 # make test   unit tests, and every notebook through nbval
 # make check  lint and format
+# make site-play   a page for each reference model, and an index, in build/play
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +12,7 @@ override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)")
 export CHARLM_DATA
 endif
 
-.PHONY: demo test check notebooks bench
+.PHONY: demo test check notebooks bench site-play
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
@@ -27,6 +28,9 @@ check: $(VENV)/checked
 # For maintainers: run the notebooks in place, in the profile of this machine, on the real texts.
 notebooks: $(VENV)/installed
 	@$(BIN)/python -m tools.execute notebooks/*.ipynb
+
+site-play: $(VENV)/installed
+	@$(BIN)/python -m tools.player gallery build/play
 
 # With PyTorch among the competitors where it is installed: .venv/bin/pip install torch
 bench: $(VENV)/installed

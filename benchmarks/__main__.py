@@ -20,6 +20,7 @@ PARTS = {
     "time_to_quality": "Time to quality",
     "any_text": "Any text, in three minutes",
     "transfer": "Going on from a trained network",
+    "play": "Pages in Chromium",
 }
 INTRODUCTION = """\
 Medians of runs in which the competitors took turns; ratios are medians of the ratios within a turn. Times move

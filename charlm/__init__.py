@@ -21,6 +21,7 @@ _HOMES = {
     "metrics": ["evaluate", "evaluate_lines"],
     "models": ["build_model", "compile_model", "with_batch_size"],
     "pipelines": ["lines", "split", "split_input_target", "streams", "windows"],
+    "player.page": ["play"],
     "runs": ["Run", "checkpoints", "resume"],
     "support.machine": ["describe_machine", "profile"],
     "vocabulary": ["Vocabulary"],

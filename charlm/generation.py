@@ -58,7 +58,7 @@ class Generator:
                 f"The model writes {model.output_shape[-1]} characters and the vocabulary has {len(vocabulary)}: "
                 "they do not belong together. Use the vocabulary from the model's run folder."
             )
-        self.vocabulary, self._loop, self._state = vocabulary, Loop(model), None
+        self.vocabulary, self.loop, self._state = vocabulary, Loop(model), None
 
     def generate(
         self,
@@ -145,7 +145,7 @@ class Generator:
         ids = self.vocabulary.encode(text, unknown, replacement)
         if len(ids) < 2:
             raise ValueError(f"A score needs at least 2 characters, one to predict from; the text has {len(ids)}.")
-        losses = self._loop.read(self._loop.start(1), [ids])[1][0][1:]
+        losses = self.loop.read(self.loop.start(1), [ids])[1][0][1:]
         return Score(float(losses.mean(dtype=np.float64)), losses)
 
     def compare(self, prompt="", temperatures=(0.2, 0.5, 0.8, 1.0, 1.2), length=200, seed=0, **settings):
@@ -178,7 +178,7 @@ class Generator:
     @state.setter
     def state(self, state):
         if state is not None:
-            fresh = self._loop.start(len(state.keys))
+            fresh = self.loop.start(len(state.keys))
             shapes = [[tuple(x.shape) for x in (*sum(n.states, ()), n.logits)] for n in (state.network, fresh)]
             if shapes[0] != shapes[1]:
                 raise ValueError(
@@ -196,7 +196,7 @@ class Generator:
         length, stops, keys = _length(length), _stops(stop), _keys(seed, rows)
         prompts = list(prompt) if _is_list(prompt) else [prompt] * rows
         ids = [self._read_prompt(text, *unknown) for text in prompts]
-        network, _ = self._loop.read(self._loop.start(rows), ids)
+        network, _ = self.loop.read(self.loop.start(rows), ids)
         if not np.isfinite(network.logits).all():
             raise ValueError(
                 "The network's scores are not numbers: its weights are damaged. Use an earlier checkpoint."
@@ -262,13 +262,13 @@ class Generator:
         """Write up to `CHUNK` characters a row; where a stop text ends earlier, only up to there."""
         places = zip(state.keys, state.written, strict=True)
         uniforms = np.stack([draw_uniforms(*key, start, CHUNK) for key, start in places])
-        network, ids = self._loop.write(state.network, counts, uniforms, sampling)
+        network, ids = self.loop.write(state.network, counts, uniforms, sampling)
         texts = [self.vocabulary.decode(row[:count]) for row, count in zip(ids, counts, strict=True)]
         ends = [_end_of_stop(tail, text, stops) for tail, text in zip(state.tails, texts, strict=True)]
         stopped = np.array([end is not None for end in ends])
         kept = np.array([count if end is None else end for count, end in zip(counts, ends, strict=True)], np.int32)
         if (kept < counts).any():  # the state must be that of the stop's last character: run the chunk again, shorter
-            network, _ = self._loop.write(state.network, kept, uniforms, sampling)
+            network, _ = self.loop.write(state.network, kept, uniforms, sampling)
         state = state._replace(network=network, written=state.written + kept)
         return state, [text[:count] for text, count in zip(texts, kept, strict=True)], stopped
 

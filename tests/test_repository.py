@@ -175,7 +175,8 @@ ROOMS = {  # each may import from itself and from the rooms named: one way, with
     "inspection": ["core", "engine", "support"],
     "lessons": ["core", "support"],
     "anytext": ["core", "evaluation", "engine", "support"],
-    "cli": ["anytext", "core", "support"],
+    "player": ["core", "engine", "inspection", "support"],
+    "cli": ["anytext", "core", "player", "support"],
 }
 CORE = ["corpora", "vocabulary", "pipelines", "models", "generation", "metrics", "training", "runs"]  # in this order
 

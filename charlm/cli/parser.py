@@ -29,6 +29,11 @@ EXAMPLES = {
         "charlm score shakespeare sonnets.txt --unknown drop",
         "charlm score runs/recipes recipes.txt --limit 10000 --json",
     ),
+    "share": (
+        "charlm share shakespeare",
+        "charlm share runs/recipes --out recipes.html",
+        "charlm share runs/recipes --weights float16 --force",
+    ),
     "info": ("charlm info runs/recipes", "charlm info shakespeare", "charlm info runs/recipes --json"),
 }
 
@@ -47,6 +52,7 @@ def command_parser():
     score.add_argument("text", metavar="TEXT", help="a file, a folder, a URL or a corpus's name")
     _source_options(score)
     _unknown_options(score)
+    _add_share(add)
     _run_argument(_add(add, "info", verbs.info, "show what a run folder holds, its curve and how to go on"))
     return parser
 
@@ -73,6 +79,17 @@ def _add_compare(add):
         "--temperatures", type=float, nargs="+", default=[0.2, 0.5, 0.8, 1.0, 1.2], help="(0.2 0.5 0.8 1.0 1.2)"
     )
     compare.set_defaults(length=200, seed=0)
+
+
+def _add_share(add):
+    share = _add(add, "share", verbs.share, "make a page that lets a network write in any browser")
+    _run_argument(share)
+    share.add_argument("--out", metavar="FILE", help="the page (the run's name and .html)")
+    share.add_argument("--force", action="store_true", help="replace a file that is there")
+    share.add_argument("--prompt", help="text to begin with")
+    share.add_argument(
+        "--weights", choices=("int8", "float16"), help="how to round them (int8 where that costs little)"
+    )
 
 
 class _Parser(argparse.ArgumentParser):

@@ -224,6 +224,19 @@ def score(options):
         print(f"{len(corpus.text) - len(ids):,} characters that the network does not know were left out.")
 
 
+def share(options):
+    """Make a page of a network."""
+    from charlm.player.page import free_path, play
+
+    run = Run.load(options.path)
+    path = free_path(options.out or f"{run.path.resolve().name}.html", options.force)
+    play(run, weights=options.weights, prompt=options.prompt).save(path, force=True)
+    size = path.stat().st_size
+    if options.json:
+        return _print_json({"run": run.path.as_posix(), "page": path.as_posix(), "bytes": size})
+    print(f"{path}: {size / 1e6:.2f} MB. Open it in any browser, or send it to somebody: it needs nothing else.")
+
+
 def info(options):
     """Show what a run folder holds."""
     run = Run.load(options.path)

@@ -33,14 +33,17 @@ class Sampling(NamedTuple):
 
 
 class Loop:
-    """A network's weights, copied, with the compiled function that runs them character by character."""
+    """A network's weights, copied, with the compiled function that runs them character by character.
+
+    `cells` has the name of each layer's cell, `network` the `NetworkWeights`.
+    """
 
     def __init__(self, model):
         """Copy the weights of a model from `build_model`."""
         layers, weights = rnn.recurrent_layers(model), rnn.network_weights(model)
         self.vocab_size = model.output_shape[-1]
         self._widths = [layer.units for layer in layers]
-        self._cells = tuple(rnn.cell_name(layer) for layer in layers)
+        self.cells, self.network = tuple(rnn.cell_name(layer) for layer in layers), weights
         # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
         self._table = rnn.input_projection(weights.embedding, weights.layers[0])  # (vocabulary, gates * units)
         # A layer's output is multiplied once a step: for the layer above or the logits, and for its own next step.
@@ -53,7 +56,7 @@ class Loop:
     def start(self, rows):
         """Return the state of `rows` rows that have read nothing: zero states."""
         zeros = [np.zeros((rows, width), np.float32) for width in self._widths]
-        states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in zip(self._cells, zeros, strict=True))
+        states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in zip(self.cells, zeros, strict=True))
         return NetworkState(states, np.zeros((rows, self.vocab_size), np.float32))
 
     def read(self, state, texts):
@@ -101,7 +104,7 @@ class Loop:
 
     def _run(self, state, given, given_counts, counts, uniforms, sampling):
         filtering = bool(np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1))
-        step = compiled_step(self._cells, len(counts))
+        step = compiled_step(self.cells, len(counts))
         states, logits, ids, nats = step(
             self._weights(len(counts)),
             *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering)),

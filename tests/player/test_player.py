@@ -1,0 +1,409 @@
+"""A network as a page: the player's own code, run in node and in a browser, against charlm's."""
+
+import functools
+import json
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+import charlm
+from charlm import cli
+from charlm.inspection.trace import Unit, trace
+from charlm.player import export, page
+from tools.browser import Browser, find_chromium
+
+PLAYER = Path(page.__file__).parent
+DEEP = os.environ.get("CHARLM_DEEP") == "1"
+REFERENCES = charlm.runs.reference_models() if DEEP else ["baby_names"]
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u2028\u2029\u202e\U0001f600\x00{{view}}`${1}`"
+
+in_node = pytest.mark.skipif(not shutil.which("node"), reason="no node is installed")
+in_chromium = pytest.mark.skipif(not find_chromium(), reason="no chromium is installed")
+
+
+def ask(task, **request):
+    """Run a task of driver.js in node."""
+    request = json.dumps({"task": task, **request})
+    driver = Path(__file__).with_name("driver.js")
+    done = subprocess.run(["node", driver], input=request, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def model_in(player):
+    """The network that a page holds."""
+    return json.loads(re.search(r'id="model">(.*?)</script>', player.html, re.DOTALL)[1])
+
+
+def packed(generator, weights="float16", lines=False):
+    """What the player's engine needs, without a page around it."""
+    vocabulary = generator.vocabulary
+    shape = {"cell": generator.loop.cells[0], "layers": len(generator.loop.cells)}
+    units = generator.loop.network.layers[0].recurrent_kernel.shape[0]
+    known = {"vocabulary": list(map(ord, vocabulary.characters)), "lines": lines, "opening": 0, "as_bytes": False}
+    return {
+        **shape,
+        "units": units,
+        **known,
+        **export.pack(generator.loop.network, weights)._asdict(),
+        "kernel": page.kernel(),
+    }
+
+
+def halved(model):
+    """Round a model's weights to float16."""
+    model.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
+    return model
+
+
+@functools.lru_cache
+def reference(name):
+    return charlm.Run.load(name).generator()
+
+
+def held_out(name):
+    """2,000 characters on which a reference model was not trained; of its stand-in where there are no real texts."""
+    if not os.environ.get("CHARLM_DATA"):
+        return charlm.load_corpus(name).text[-2000:]
+    from tools.reference import read
+
+    parts = read(name)[1]
+    return parts.vocabulary.decode(parts.validation[:2000])
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """The page of a network whose vocabulary, name and prompt are as bad as they can be, and its run."""
+    vocabulary = charlm.Vocabulary.from_text(HOSTILE + "\n\ud800" + "abcdefgh ")
+    model = charlm.build_model(len(vocabulary), units=8, embedding_dim=4)
+    return charlm.play(model, vocabulary, weights="float16", prompt=HOSTILE, cells={HOSTILE: Unit(1, "hidden", 3)})
+
+
+@in_node
+@pytest.mark.parametrize("name", REFERENCES)
+@pytest.mark.parametrize("weights, tolerance", [("float16", 1e-3), ("int8", 0.005)])
+def test_a_page_scores_held_out_text_as_generator_does(name, weights, tolerance):
+    generator, text = reference(name), held_out(name)
+    request = {"model": packed(generator, weights), "ids": generator.vocabulary.encode(text).tolist()}
+    expected = generator.score(text).nats
+    for simd in (True, False):
+        found = ask("score", **request, simd=simd)
+        assert found["simd"] == ("SimdProducts" if simd else "PlainProducts")
+        assert abs(np.mean(found["losses"][1:]) - expected) < tolerance, (name, weights)
+
+
+@in_node
+@pytest.mark.parametrize("name", REFERENCES)
+def test_at_temperature_0_a_page_writes_what_generator_writes(name):
+    generator = reference(name)
+    expected = generator.generate("\n", 200, temperature=0, include_prompt=False)
+    prompt = generator.vocabulary.encode("\n").tolist()
+    settings = {"prompt": prompt, "count": 200, "settings": {"temperature": 0}, "seed": 0, "simd": True}
+    assert generator.vocabulary.decode(ask("write", model=packed(generator), **settings)) == expected
+
+
+@in_node
+@pytest.mark.parametrize("cell, layers", [("gru", 2), ("lstm", 2), ("rnn", 3)])
+def test_every_cell_at_any_depth_and_width_is_computed_as_in_keras(cell, layers, vocabulary, small_model, ids):
+    model = halved(small_model(cell, layers, units=13, embedding_dim=5))
+    generator, text = charlm.Generator(model, vocabulary), vocabulary.decode(ids[:300])
+    expected = generator.score(text).losses
+    for simd in (True, False):
+        found = ask("score", model=packed(generator), ids=ids[:300].tolist(), simd=simd)["losses"][1:]
+        np.testing.assert_allclose(found, expected, atol=2e-4)
+    simd, plain = (ask("score", model=packed(generator, "int8"), ids=ids[:300].tolist(), simd=s) for s in (True, False))
+    np.testing.assert_allclose(simd["losses"], plain["losses"], atol=2e-3)
+
+
+@in_node
+@pytest.mark.parametrize("temperature", [0.7, 1.3])
+def test_draws_have_the_chances_that_the_temperature_gives(temperature):
+    logits = np.random.default_rng(0).normal(size=20)
+    settings = {"temperature": temperature}
+    found = ask("draws", logits=logits.tolist(), settings=settings, count=100_000, seed=3)
+    chances = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
+    np.testing.assert_allclose(found["chances"], chances, rtol=1e-12)
+    statistic = ((np.array(found["counts"]) - 100_000 * chances) ** 2 / (100_000 * chances)).sum()
+    assert statistic < 43.8  # the 99.9th percentile of chi-square at 19 degrees of freedom
+
+
+@in_node
+@pytest.mark.parametrize("settings, allowed", [
+    ({"topK": 3}, {0, 1, 2}),
+    ({"topP": 0.8}, {0, 1, 2}),
+    ({"topP": 0.5}, {0, 1}),
+    ({"topK": 2, "topP": 0.9}, {0, 1}),
+    ({"topK": 4, "topP": 0.5}, {0, 1}),
+    ({"topP": 1e-9}, {0}),
+    ({"temperature": 0}, {0}),
+])  # fmt: skip
+def test_top_k_and_top_p_allow_exactly_the_likeliest(settings, allowed):
+    chances = np.array([0.4, 0.3, 0.15, 0.1, 0.05])
+    found = ask("draws", logits=np.log(chances).tolist(), settings=settings, count=20_000, seed=0)
+    assert {i for i, count in enumerate(found["counts"]) if count} == allowed
+    assert {i for i, chance in enumerate(found["chances"]) if chance} == allowed
+
+
+def talk(generator, *messages, lines=False, lanes=({"temperature": 1},), prompt=()):
+    """Let a host read a prompt and answer messages; `begin` comes first."""
+    begin = {
+        "kind": "begin",
+        "run": 1,
+        "prompt": list(prompt),
+        "lanes": list(lanes),
+        "seed": 5,
+        "pace": 1e9,
+        "count": 0,
+    }
+    return ask("talk", model=packed(generator, lines=lines), messages=[begin, *messages])
+
+
+def written(answers, lane=0):
+    """The ids that a host's answers leave on the page."""
+    ids = []
+    for answer in answers:
+        if answer.get("lane") == lane and answer["kind"] in ("text", "cut"):
+            ids = ids[: answer["from"] if answer["kind"] == "text" else answer["position"]] + answer.get("ids", [])
+    return ids
+
+
+def go(count):
+    return {"kind": "go", "count": count, "wait": {"kind": "writing", "on": False}}
+
+
+@pytest.fixture
+def model(small_model):
+    return halved(small_model())
+
+
+@pytest.fixture
+def generator(model, vocabulary):
+    return charlm.Generator(model, vocabulary)
+
+
+@in_node
+def test_the_same_seed_writes_the_same_text_however_often_it_stops(generator):
+    whole, parts = talk(generator, go(60)), talk(generator, go(20), go(40))
+    assert len(written(whole)) == 60 and written(whole) == written(parts)
+
+
+@in_node
+def test_lanes_draw_by_the_same_random_numbers(generator):
+    lanes = [{"temperature": 1}, {"temperature": 1}, {"temperature": 0}]
+    answers = talk(generator, go(50), lanes=lanes)
+    assert written(answers, 0) == written(answers, 1) != written(answers, 2)
+    assert len(written(answers, 2)) == 50
+
+
+@in_node
+def test_what_was_taken_back_leaves_no_trace(generator):
+    take = {
+        "kind": "take",
+        "lane": 0,
+        "position": 70,
+        "ids": [4, 9],
+        "count": 0,
+        "until": None,
+        "wait": {"kind": "text"},
+    }
+    answers = talk(
+        generator,
+        go(150),
+        take,
+        {"kind": "next", "words": False, "lane": 0, "position": 72, "wanted": 5, "wait": {"kind": "next"}},
+    )
+    ids = written(answers)
+    assert len(ids) == 72 and ids[-2:] == [4, 9]
+    same = [generator.vocabulary.characters.index("\n"), *ids]  # what an empty prompt stands for, and then the text
+    fresh = talk(
+        generator,
+        {"kind": "next", "words": False, "lane": 0, "position": 73, "wanted": 5, "wait": {"kind": "next"}},
+        prompt=same,
+    )
+    assert answers[-1]["found"] == fresh[-1]["found"]
+
+
+@in_node
+def test_a_list_begins_every_line_with_the_prompt_from_the_same_state(model, vocabulary, generator):
+    prompt = vocabulary.encode("the").tolist()
+    answers = talk(generator, go(20), lines=True, prompt=prompt)
+    text = vocabulary.decode(written(answers))
+    assert text.count("\n") == 20 and text.endswith("\n")
+    assert all(line.startswith("the") for line in text.splitlines())
+    losses = [nats for answer in answers if answer["kind"] == "text" for nats in answer["losses"]]
+    expected = charlm.evaluate_lines(model, vocabulary.encode(text), end=0).losses
+    np.testing.assert_allclose(losses, expected, atol=2e-4)
+
+
+@in_node
+def test_an_influence_is_what_the_loss_gains_without_a_character(generator, ids):
+    text = ids[:60].tolist()
+    wait = {"wait": {"kind": "influence"}}
+    found = talk(generator, {"kind": "influence", "lane": 0, "position": 50, **wait}, prompt=text)[-1]["found"]
+    assert found["target"] == text[50] and found["first"] == 10 and len(found["influences"]) == 40
+
+    def last(*ids):
+        return ask("score", model=packed(generator), ids=[*ids, text[50]], simd=True)["losses"][-1]
+
+    for place in (10, 33, 49):
+        expected = last(*text[:place], *text[place + 1 : 50]) - last(*text[:50])
+        assert abs(found["influences"][place - 10] - expected) < 1e-5
+
+
+@in_node
+def test_likely_words_have_the_chance_of_their_characters_and_of_an_end(generator, vocabulary, ids):
+    text = ids[:40].tolist()
+    message = {"kind": "next", "words": True, "lane": 0, "position": 40, "wanted": 3, "wait": {"kind": "next"}}
+    found = talk(generator, message, prompt=text)[-1]["found"]
+    assert found == sorted(found, key=lambda word: -word[1])
+    letters = [character.isalnum() or character in "'’" for character in vocabulary.characters]
+    word, chance = found[0]
+    ends = [[*text, *word, end] for end, letter in enumerate(letters) if not letter]
+    losses = np.array([ask("score", model=packed(generator), ids=end, simd=True)["losses"][40:] for end in ends])
+    assert letters[word[-1]]
+    np.testing.assert_allclose(np.exp(-losses.sum(axis=1)).sum(), chance, rtol=1e-4)
+
+
+@in_node
+def test_a_unit_shows_what_a_trace_shows(vocabulary, small_model, ids):
+    model = halved(small_model("lstm", 2))
+    text, unit = vocabulary.decode(ids[:50]), {"layer": 2, "signal": "cell", "unit": 7}
+    read = {"kind": "next", "words": False, "lane": 0, "position": 50, "wanted": 1, "wait": {"kind": "next"}}
+    messages = {"kind": "unit", "unit": unit}, read  # which is answered once all has been read
+    found = talk(charlm.Generator(model, vocabulary), *messages, prompt=ids[:50].tolist())
+    values = [value for answer in found if answer["kind"] in ("values", "text") for value in answer.get("values") or []]
+    np.testing.assert_allclose(values, trace(model, vocabulary, text).values((2, "cell", 7)), atol=1 / 250)
+
+
+@pytest.mark.skipif(not shutil.which("wat2wasm"), reason="no wat2wasm is installed (Debian: wabt)")
+def test_the_kernel_is_what_its_source_builds(tmp_path):
+    subprocess.run(["wat2wasm", PLAYER / "kernel.wat", "-o", tmp_path / "kernel.wasm"], check=True)
+    assert (tmp_path / "kernel.wasm").read_bytes() == (PLAYER / "kernel.wasm").read_bytes()
+
+
+def test_the_player_is_at_most_1200_lines_and_asks_nothing_of_a_network():
+    files = [*PLAYER.glob("*.js"), *PLAYER.glob("*.css")]
+    text = "".join(file.read_text(encoding="utf-8") for file in files)
+    assert text.count("\n") <= 1200
+    assert not re.search(
+        r"https?:|fetch\(|XMLHttpRequest|WebSocket|import\(|importScripts|innerHTML|insertAdjacent|eval", text
+    )
+    assert "</script" not in text and "<!--" not in text
+
+
+def test_a_page_is_not_much_larger_than_its_weights():
+    player = charlm.play("baby_names", weights="int8")
+    assert len(player.html.encode()) <= 1.45 * charlm.Run.load("baby_names").model().count_params() + 60_000
+
+
+class Elements(HTMLParser):
+    """The elements of a page, and the text of its title."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.title = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        self.title += data if self.found and self.found[-1][0] == "title" else ""
+
+
+def test_hostile_texts_change_nothing_but_the_text(hostile, tmp_path):
+    harmless = charlm.play("baby_names", weights="int8")
+    scripts = [attributes for tag, attributes in Elements(hostile.html).found if tag == "script"]
+    assert scripts == [attributes for tag, attributes in Elements(harmless.html).found if tag == "script"]
+    assert "img" not in {tag for tag, _ in Elements(hostile.html).found}
+    model = model_in(hostile)
+    assert model["prompt"] == model["cells"][0]["name"] == HOSTILE
+    assert {ord(character) for character in HOSTILE} <= set(model["vocabulary"])
+    assert "img" not in {tag for tag, _ in Elements(hostile._repr_html_()).found}
+
+
+def test_the_name_of_a_run_is_text(small_model, vocabulary, tmp_path):
+    run = charlm.Run.create(tmp_path / HOSTILE.replace("/", "").replace("\x00", ""), small_model(), vocabulary)
+    run.store.save_checkpoint(small_model(), 1, 2.0)
+    assert Elements(charlm.play(run).html).title.strip("\n") == run.path.name
+
+
+def test_a_policy_in_the_page_lets_nothing_be_fetched(hostile):
+    (policy,) = [
+        attributes["content"] for tag, attributes in Elements(hostile.html).found if "http-equiv" in attributes
+    ]
+    assert "default-src 'none'" in policy and "unsafe-inline" not in policy and "'unsafe-eval'" not in policy
+
+
+def test_where_scripts_do_not_run_samples_stand_side_by_side(hostile):
+    found = Elements(hostile._repr_html_()).found
+    assert [tag for tag, _ in found].count("td") == 3
+    frame = dict(found)["iframe"]
+    assert frame["srcdoc"] == hostile.html and frame["sandbox"] == "allow-scripts"
+    assert set(hostile._repr_mimebundle_()) == {"text/html", "text/plain"}
+
+
+def test_rounding_is_chosen_by_what_it_costs(generator, monkeypatch):
+    network, cells, text = generator.loop.network, generator.loop.cells, np.arange(30) % 20
+    assert export.choose_weights(network, cells, text)[0] == "int8"
+    monkeypatch.setattr(export, "MOST_LOST", -1)
+    assert export.choose_weights(network, cells, text)[0] == "float16"
+
+
+def test_a_model_that_is_not_from_build_model_is_refused(vocabulary, small_model):
+    inputs = keras.Input((4,))
+    other = keras.Model(inputs, keras.layers.Dense(3)(inputs))
+    with pytest.raises(ValueError, match=r"not from build_model: its layers are .*charlm.build_model"):
+        charlm.play(other, vocabulary)
+    with pytest.raises(ValueError, match=r"play\(model, vocabulary\)"):
+        charlm.play(small_model())
+    with pytest.raises(ValueError, match="3 cannot be played. Give a Run"):
+        charlm.play(3)
+
+
+def test_bad_input_is_named(vocabulary, small_model, hostile, tmp_path, monkeypatch):
+    run = charlm.Run.create(tmp_path / "run", small_model(), vocabulary)
+    with pytest.raises(FileNotFoundError, match="run"):
+        charlm.play(run)
+    with pytest.raises(ValueError, match="choose one of int8, float16, or None"):
+        charlm.play(small_model(), vocabulary, weights="int4")
+    file = hostile.save(tmp_path / "page.html")
+    with pytest.raises(ValueError, match=r"page.html exists. Give force=True \(--force\)"):
+        hostile.save(file)
+    assert hostile.save(file, force=True).read_text(encoding="utf-8") == hostile.html
+    monkeypatch.setattr(page, "MOST_BYTES", 50_000)
+    with pytest.raises(ValueError, match=r"0 are allowed: weights='int8' \(--weights int8\) would halve it"):
+        charlm.play(small_model(), vocabulary, weights="float16")
+
+
+@in_chromium
+def test_a_browser_opens_a_hostile_page_writes_and_asks_nothing_of_a_network(hostile, tmp_path):
+    file = hostile.save(tmp_path / "page.html")
+    with Browser(motion=False) as browser:
+        browser.open(file.as_uri())
+        browser.wait("document.documentElement.dataset.ready === 'simd'")
+        assert browser.run("at('prompt').value") == HOSTILE
+        browser.run("at('pace').value = '0'; at('pace').dispatchEvent(new Event('input')); at('go').click()")
+        browser.wait("document.querySelectorAll('.text span').length > 700")
+        assert browser.run("document.querySelectorAll('img').length") == 0
+        asked, wrong = browser.requests()
+    assert wrong == [] and {address.split(":")[0] for address in asked} == {"file", "blob"}
+
+
+def test_the_command_shares_a_page_and_replaces_none_unasked(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["share", "baby_names", "--weights", "int8"]) == 0
+    assert "baby_names.html: 0.3" in capsys.readouterr().out
+    assert cli.main(["share", "baby_names"]) == 2
+    assert capsys.readouterr().err == (
+        "charlm: baby_names.html exists. Give force=True (--force) to replace it, or another name.\n"
+    )
+    assert cli.main(["share", "baby_names", "--weights", "float16", "--force", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["bytes"] == Path("baby_names.html").stat().st_size > 600_000
