@@ -74,13 +74,12 @@ def make_runs(units, columns, batch_size):
 def steps_of(form):
     """Compile a loop in which each product waits for the one before, as the steps of a network do."""
 
-    @tf.function(jit_compile=True)
     def steps(hidden, weights):
         for _ in tf.range(STEPS):
             hidden = tf.tanh(form(hidden, *weights)[:, : hidden.shape[1]])
         return hidden
 
-    return steps
+    return tf.function(functools.partial(steps), jit_compile=True)  # partial: TensorFlow takes them for one otherwise
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ ROUNDS = 7
 BLOG_SECONDS = {"LSTM 2x512": 0.46}  # a batch on a TITAN Z, Karpathy 2015
 MEMORY = """\
 Peak memory, in processes of their own: of a warm step, above what stays between steps; and of the first steps, which
-trace and, charlm's, compile."""
+trace and, charlm's, compile. GRU-8, whose arrays take nothing, shows what XLA's compiler itself holds."""
 STOCK, FLOAT32, BFLOAT16, TORCH = "stock Keras", "charlm float32", "charlm bfloat16", "PyTorch"
 LIMITS = {"limit float32": (FLOAT32, "float32"), "limit bfloat16": (BFLOAT16, "bfloat16")}  # whose, and its precision
 
@@ -60,6 +60,7 @@ NETWORKS = (
     Network("GRU-1024", "gru", 1024),
     Network("LSTM 2x512", "lstm", 512, layers=2, batch_size=100),
 )
+TINY = Network("GRU-8", "gru", 8)
 LAYERS = {
     STOCK: {"gru": keras.layers.GRU, "lstm": keras.layers.LSTM},
     FLOAT32: {"gru": rnn.GRU, "lstm": rnn.LSTM},
@@ -91,7 +92,7 @@ def measure(networks=NETWORKS, with_bfloat16=None, rounds=ROUNDS):
     kinds = ("warm step", "first steps")
     head = [f"{kind}: {name}, MB" for kind in kinds for name in (STOCK, FLOAT32)]
     return f"{times}\n\n{MEMORY}\n\n" + table(
-        ["peak memory", *head[:2], "ratio", *head[2:], "ratio"], memory_rows(networks)
+        ["peak memory", *head[:2], "ratio", *head[2:], "ratio"], memory_rows([TINY, *networks])
     )
 
 
@@ -242,12 +243,13 @@ def resident_megabytes(field):
 
 def main():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training_step", description=__doc__.splitlines()[0])
-    parser.add_argument("--only", choices=[network.name for network in NETWORKS], help="one network alone")
+    known = {network.name: network for network in (TINY, *NETWORKS)}
+    parser.add_argument("--only", choices=known, help="one network alone")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="steps timed of each (default: %(default)s)")
     parser.add_argument("--bfloat16", action="store_true", default=None, help="bfloat16 even where it is emulated")
     parser.add_argument("--peak", choices=LAYERS, help=argparse.SUPPRESS)  # how this module calls itself
     options = parser.parse_args()
-    networks = [network for network in NETWORKS if options.only in (None, network.name)]
+    networks = [known[options.only]] if options.only else NETWORKS
     if options.peak:
         print(*peak_megabytes(networks[0], options.peak))
     else:

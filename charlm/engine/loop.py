@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
 from charlm.engine import rnn
 
@@ -228,6 +229,7 @@ def _multiply(output, kernels, bias, _):
     """Multiply a layer's output: what the layer above gets, or the logits, with its bias; and h·U of the next step."""
     halved = len(kernels) > 1
     product = tf.concat([tf.matmul(output, kernel, transpose_b=halved) for kernel in kernels], axis=1)
+    (product,) = gen_xla_ops.xla_optimization_barrier(input=[product])  # or it is fused with the sum, on one core
     width = bias.shape[0]
     return product[:, :width] + bias, product[:, width:]
 
