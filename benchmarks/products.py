@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from benchmarks.timing import describe, interleave, number, table
 
-STEPS = 256
-ROUNDS = 7
+STEPS = 128
+ROUNDS = 5
 SHAPES = ((1024, 3072), (512, 2048), (512, 1536), (256, 768))  # of U: GRU-1024, LSTM-512, GRU-512, GRU-256
 BATCH_SIZES = (1, 16, 64)
 
