@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from charlm.engine import loop as engine_loop
 from charlm.engine.loop import CHUNK, Loop, Sampling, choose, compiled_step, draw_uniforms
 from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
@@ -275,6 +276,19 @@ def test_one_trace_serves_twenty_different_calls(small_model, vocabulary):
         generator.generate("the dog"[: call % 7 + 1], call * 17, temperature=call / 10, seed=call, **narrowed)
         generator.score("the quick brown fox"[:call] + " dog")
     assert step.experimental_get_tracing_count() == before
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
+def test_kernels_laid_out_in_either_way_read_the_same(small_model, ids, monkeypatch, cell, layers):
+    found = []
+    for transposed in (False, True):
+        monkeypatch.setattr(engine_loop, "_is_transposed", lambda rows, kernel, answer=transposed: answer)
+        loop = Loop(small_model(cell, layers))
+        found.append(loop.read(loop.start(2), [ids[:200], ids[:150]]))
+    (whole, losses), (halved, others) = found
+    for one, other in zip(losses, others, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_allclose(whole.logits, halved.logits, atol=1e-4)
 
 
 def test_an_empty_prompt_begins_after_a_line_break(generator):
