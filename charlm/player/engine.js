@@ -98,39 +98,32 @@ class SimdProducts {
     return at;
   }
 
+  /** Place a matrix in the memory: rows, input, result; of bytes also the scales, and the input in whole numbers. */
   add({ rows, columns, values, scales }) {
     const unit = scales ? 8 : 4, size = scales ? 1 : 4;
     const [height, width] = [Math.ceil(rows / 4) * 4, Math.ceil(columns / unit) * unit];
-    const at = [height * width * size, width * 4, height * 4].map((bytes) => this._reserve(bytes));
-    const Kind = scales ? Int8Array : Float32Array;
-    const placed = new Kind(this.kernel.memory.buffer, at[0], height * width);
+    const sizes = [height * width * size, width * 4, height * 4, height * 4, width * 2].slice(0, scales ? 5 : 3);
+    const [weights, input, result, ...more] = sizes.map((bytes) => this._reserve(bytes));
+    const { buffer } = this.kernel.memory, placed = new values.constructor(buffer, weights, height * width);
     for (let row = 0; row < rows; row++) placed.set(values.subarray(row * columns, (row + 1) * columns), row * width);
+    if (scales) new Float32Array(buffer, more[0], rows).set(scales);
     // Inputs become whole numbers, as fine as 16 bits and a sum of 32 bits allow.
     const finest = Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * width)));
-    return { rows, scales, finest, place: [...at, height, width], input: null, sums: null };
+    return { rows, columns, scales, place: [weights, input, result, height, width, ...more, finest], input: null };
   }
 
   multiply(matrix, values, output) {
     if (!matrix.input) this._look(matrix);
-    const { rows, scales, finest, place, input, sums } = matrix, [weights, from, to, height, width] = place;
-    if (!scales) {
-      input.set(values);
-      this.kernel.multiplyFloats(weights, from, to, height, width);
-      return output.set(sums);
-    }
-    let largest = 1e-30;
-    for (let i = 0; i < values.length; i++) if (Math.abs(values[i]) > largest) largest = Math.abs(values[i]);
-    const factor = finest / largest, unit = largest / finest;
-    for (let i = 0; i < values.length; i++) input[i] = Math.round(values[i] * factor);
-    this.kernel.multiplyBytes(weights, from, to, height, width);
-    for (let row = 0; row < rows; row++) output[row] = sums[row] * scales[row] * unit;
+    matrix.input.set(values);
+    this.kernel[matrix.scales ? "multiplyBytes" : "multiplyFloats"](...matrix.place);
+    output.set(matrix.result);
   }
 
-  /** Open a matrix's places in the memory, once it has grown to its size. */
+  /** Open a matrix's places in the memory, once that has grown to its size. */
   _look(matrix) {
-    const { rows, scales, place: [, from, to, , width] } = matrix, { buffer } = this.kernel.memory;
-    matrix.input = new (scales ? Int16Array : Float32Array)(buffer, from, width);
-    matrix.sums = new (scales ? Int32Array : Float32Array)(buffer, to, rows);
+    const { rows, columns, place: [, input, result] } = matrix, { buffer } = this.kernel.memory;
+    matrix.input = new Float32Array(buffer, input, columns);
+    matrix.result = new Float32Array(buffer, result, rows);
   }
 }
 
