@@ -8,6 +8,9 @@ import numpy as np
 
 from charlm.player import export, page
 
+# A vocabulary, a prompt and a name as bad as they can be.
+HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u2028\u2029\u202e\U0001f600\x00{{view}}`${1}`"
+
 
 def ask(task, **request):
     """Run a task of driver.js in node."""
@@ -16,6 +19,13 @@ def ask(task, **request):
     done = subprocess.run(["node", driver], input=request, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def losses(model, *texts, simd=True):
+    """The player's losses of texts, given as ids: a list for each, and whose first nothing predicts."""
+    found = ask("score", model=model, texts=[list(map(int, ids)) for ids in texts], simd=simd)
+    assert found["products"] == ("SimdProducts" if simd else "PlainProducts")
+    return found["losses"]
 
 
 def halved(model):

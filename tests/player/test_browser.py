@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from pages import halved, page_of
+from pages import HOSTILE, halved, page_of
 
 import charlm
 from charlm.corpora import decode_bytes
@@ -12,7 +12,6 @@ from tools.browser import Browser, find_chromium
 
 pytestmark = pytest.mark.skipif(not find_chromium(), reason="no chromium is installed")
 
-HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u2028\u2029\u202e\U0001f600\x00{{view}}`${1}`"
 TEXT = "panels[0].text.textContent"
 WRITTEN = "!view.writing && panels[0].ids.length"
 # What is copied, caught on its way to the clipboard.
@@ -60,17 +59,16 @@ def begin(browser, prompt="", mode="together"):
     browser.wait(f"panels[0].ids.length >= encode({json.dumps(prompt)}).length && {WRITTEN} >= 0")
 
 
-@pytest.mark.parametrize("cell, layers", [("gru", 3), ("lstm", 3), ("rnn", 2)])
-def test_a_page_measures_a_text_as_generator_scores_it(cell, layers, vocabulary, small_model, ids, show):
-    generator = charlm.Generator(halved(small_model(cell, layers, units=13, embedding_dim=5)), vocabulary)
-    text = vocabulary.decode(ids[:300])
+@pytest.mark.parametrize("cell, layers", [("gru", 3), ("lstm", 2), ("rnn", 3)])
+def test_a_page_measures_a_text_as_generator_scores_it(cell, layers, scored, show):
+    generator, text, score = scored(cell, layers)
     browser = show(page_of(generator))
     begin(browser, text, mode="measure")
     losses = browser.run("panels[0].losses")
     assert losses[0] is None
-    np.testing.assert_allclose(losses[1:], generator.score(text).losses, atol=2e-4)
-    bits = generator.score(text).nats / np.log(2)
-    assert browser.run("at('figures').textContent") == f"300 characters, {bits:.2f} bits a character"
+    np.testing.assert_allclose(losses[1:], score.losses, atol=2e-4)
+    shown = f"300 characters, {score.nats / np.log(2):.2f} bits a character"
+    assert browser.run("at('figures').textContent") == shown
 
 
 def test_bytes_are_shown_as_utf_8_however_they_come(show):
