@@ -11,7 +11,7 @@ import charlm
 from benchmarks.timing import table
 from tools.browser import Browser
 
-ROUNDS = 3
+ROUNDS = 5
 SLIDES = 20
 NETWORKS = {"GRU-256": "baby_names", "GRU-512": "shakespeare", "LSTM-512": "war_and_peace"}
 # The engine alone, as the page's worker runs it, for a fixed time.

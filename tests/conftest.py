@@ -30,7 +30,7 @@ def ids(vocabulary):
     return vocabulary.encode(" ".join(words[i] for i in order) + "\n")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_model(vocabulary):
     """Make a small network with random weights that give characters clearly different chances."""
 

@@ -49,6 +49,7 @@ class Browser:
         self.session = attached["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.send(f"{domain}.enable")
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)
         width, height = self.size
         phone = width < 600
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
@@ -83,14 +84,18 @@ class Browser:
                 return answer["result"]
             self.events.append(answer)
 
-    def open(self, address):
-        """Open a page, and wait until it has been loaded."""
+    def open(self, address, first=""):
+        """Open a page, and wait until it has been loaded; `first` is a script that runs before its own."""
+        early = self.send("Page.addScriptToEvaluateOnNewDocument", source=first)["identifier"]
+        self.run("window.left = true")
         self.send("Page.navigate", url=address)
-        self.wait("document.readyState === 'complete' && location.href !== 'about:blank'")
+        self.wait("!window.left && document.readyState === 'complete'")
+        self.send("Page.removeScriptToEvaluateOnNewDocument", identifier=early)
 
     def run(self, script):
-        """Run a script in the page, wait for its promise if it is one, and return its value."""
-        found = self.send("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        """Run a script in the page as if a person had asked for it; wait for its promise if it is one, return its value."""
+        how = {"awaitPromise": True, "returnByValue": True, "userGesture": True}
+        found = self.send("Runtime.evaluate", expression=script, **how)
         if "exceptionDetails" in found:
             raise RuntimeError(json.dumps(found["exceptionDetails"])[:500])
         return found["result"].get("value")

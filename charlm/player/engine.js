@@ -2,7 +2,7 @@
 // The network: weights, products, steps, draws. Runs in a worker, in a page and in node alike; touches no page.
 
 const ALPHABET =
-  "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%,()*+-;.=:?@^_`{|}~"; // base 85, nothing HTML knows
+  "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%,()*+-;.=:?@^_`{|}~"; // base 85, but no < > &
 const KEPT_EVERY = 64; // characters after which a passage keeps the network's state
 
 /** Base 85 text to `length` bytes: five digits make four bytes, the last group fewer. */
@@ -58,24 +58,25 @@ function rowOf(tensor, row) {
   return tensor.scales ? Float32Array.from(values, (value) => value * tensor.scales[row]) : values;
 }
 
-/** Matrix times vector in plain JavaScript, for browsers without SIMD: eight rows at once, in the numbers it has. */
+/** Matrix times vector in plain JavaScript, for browsers without SIMD: eight rows at once, number by number in turn. */
 class PlainProducts {
   add(tensor) {
     const { rows, columns } = tensor, numbers = new Float64Array(columns * Math.ceil(rows / 8) * 8);
-    for (let row = 0; row < rows; row++) numbers.set(rowOf(tensor, row), row * columns);
+    for (let row = 0; row < rows; row++) {
+      const first = (row - (row % 8)) * columns + (row % 8);
+      rowOf(tensor, row).forEach((value, i) => (numbers[first + 8 * i] = value));
+    }
     return { rows, columns, numbers, input: new Float64Array(columns) };
   }
 
   multiply({ rows, columns, numbers, input }, values, output) {
     input.set(values);
-    for (let row = 0; row < rows; row += 8) {
+    for (let row = 0, at = 0; row < rows; row += 8) {
       let a = 0, b = 0, c = 0, d = 0, e = 0, f = 0, g = 0, h = 0;
-      const p = row * columns, q = p + columns, r = q + columns, s = r + columns;
-      const t = s + columns, u = t + columns, v = u + columns, w = v + columns;
-      for (let i = 0; i < columns; i++) {
+      for (let i = 0; i < columns; i++, at += 8) {
         const x = input[i];
-        a += x * numbers[p + i], b += x * numbers[q + i], c += x * numbers[r + i], d += x * numbers[s + i];
-        e += x * numbers[t + i], f += x * numbers[u + i], g += x * numbers[v + i], h += x * numbers[w + i];
+        a += x * numbers[at], b += x * numbers[at + 1], c += x * numbers[at + 2], d += x * numbers[at + 3];
+        e += x * numbers[at + 4], f += x * numbers[at + 5], g += x * numbers[at + 6], h += x * numbers[at + 7];
       }
       output[row] = a, output[row + 1] = b, output[row + 2] = c, output[row + 3] = d; // beyond its end it takes none
       output[row + 4] = e, output[row + 5] = f, output[row + 6] = g, output[row + 7] = h;
@@ -91,44 +92,38 @@ class SimdProducts {
   }
 
   _reserve(bytes) {
-    const at = this.used, memory = this.kernel.memory;
+    const at = this.used, { memory } = this.kernel;
     this.used += Math.ceil(bytes / 16) * 16;
-    const missing = this.used - memory.buffer.byteLength;
-    if (missing > 0) memory.grow(Math.ceil(missing / 65536));
+    memory.grow(Math.max(0, Math.ceil((this.used - memory.buffer.byteLength) / 65536)));
     return at;
   }
 
+  /** Place a matrix in the memory: rows, input, result; of bytes also the scales, and the input in whole numbers. */
   add({ rows, columns, values, scales }) {
     const unit = scales ? 8 : 4, size = scales ? 1 : 4;
     const [height, width] = [Math.ceil(rows / 4) * 4, Math.ceil(columns / unit) * unit];
-    const matrix = { rows, height, width, scales };
-    matrix.weights = this._reserve(height * width * size);
-    matrix.input = this._reserve(width * 4);
-    matrix.output = this._reserve(height * 4);
-    const Kind = scales ? Int8Array : Float32Array;
-    const placed = new Kind(this.kernel.memory.buffer, matrix.weights, height * width);
+    const sizes = [height * width * size, width * 4, height * 4, height * 4, width * 2].slice(0, scales ? 5 : 3);
+    const [weights, input, result, ...more] = sizes.map((bytes) => this._reserve(bytes));
+    const { buffer } = this.kernel.memory, placed = new values.constructor(buffer, weights, height * width);
     for (let row = 0; row < rows; row++) placed.set(values.subarray(row * columns, (row + 1) * columns), row * width);
+    if (scales) new Float32Array(buffer, more[0], rows).set(scales);
     // Inputs become whole numbers, as fine as 16 bits and a sum of 32 bits allow.
-    matrix.finest = Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * width)));
-    return matrix;
+    const finest = Math.min(32767, Math.floor((2 ** 31 - 1) / (127 * width)));
+    return { rows, columns, scales, place: [weights, input, result, height, width, ...more, finest], input: null };
   }
 
-  multiply(matrix, input, output) {
-    const { rows, height, width, scales, finest } = matrix, { buffer } = this.kernel.memory;
-    const where = [matrix.weights, matrix.input, matrix.output, height, width];
-    if (!scales) {
-      new Float32Array(buffer, matrix.input, width).set(input);
-      this.kernel.multiplyFloats(...where);
-      output.set(new Float32Array(buffer, matrix.output, rows));
-      return;
-    }
-    let largest = 1e-30;
-    for (let i = 0; i < input.length; i++) if (Math.abs(input[i]) > largest) largest = Math.abs(input[i]);
-    const whole = new Int16Array(buffer, matrix.input, width), factor = finest / largest;
-    for (let i = 0; i < input.length; i++) whole[i] = Math.round(input[i] * factor);
-    this.kernel.multiplyBytes(...where);
-    const sums = new Int32Array(buffer, matrix.output, rows);
-    for (let row = 0; row < rows; row++) output[row] = (sums[row] * scales[row]) / factor;
+  multiply(matrix, values, output) {
+    if (!matrix.input) this._look(matrix);
+    matrix.input.set(values);
+    this.kernel[matrix.scales ? "multiplyBytes" : "multiplyFloats"](...matrix.place);
+    output.set(matrix.result);
+  }
+
+  /** Open a matrix's places in the memory, once that has grown to its size. */
+  _look(matrix) {
+    const { rows, columns, place: [, input, result] } = matrix, { buffer } = this.kernel.memory;
+    matrix.input = new Float32Array(buffer, input, columns);
+    matrix.result = new Float32Array(buffer, result, rows);
   }
 }
 
@@ -168,61 +163,54 @@ const CELLS = {
 /** A network that reads ids one by one. */
 class Network {
   constructor(model, tensors, products) {
-    Object.assign(this, { products, tensors, units: model.units, step: CELLS[model.cell], lstm: model.cell === "lstm" });
-    this.size = model.vocabulary.length;
+    Object.assign(this, { products, tensors, units: model.units, lstm: model.cell === "lstm" });
+    this.step = CELLS[model.cell];
+    const part = (name, bias) => ({ matrix: products.add(tensors[name]), bias: tensors[bias] && tensors[bias].values });
     this.layers = Array.from({ length: model.layers }, (_, n) => ({
-      kernel: products.add(tensors[`kernel ${n}`]),
-      bias: tensors[`bias ${n}`].values,
-      recurrent: products.add(tensors[`recurrent ${n}`]),
-      recurrentBias: tensors[`recurrent bias ${n}`] && tensors[`recurrent bias ${n}`].values,
+      kernel: part(`kernel ${n}`, `bias ${n}`),
+      recurrent: part(`recurrent ${n}`, `recurrent bias ${n}`),
     }));
-    this.logits = products.add(tensors.logits);
+    this.logits = part("logits", "logits bias");
     this.rows = []; // W·x + b of the first layer for each character that has been read
-    this.projected = new Float32Array(this.layers[0].bias.length);
-    this.recurrent = new Float32Array(this.layers[0].bias.length);
+    [this.projected, this.recurrent] = [this._row(0).slice(), this._row(0).slice()];
   }
 
   /** The state of a network that has read nothing. */
   start() {
-    const zeros = () => new Float32Array(this.units);
-    const layer = () => (this.lstm ? { h: zeros(), c: zeros() } : { h: zeros() });
-    return { layers: this.layers.map(layer), logits: new Float32Array(this.size) };
+    const layer = () => ({ h: new Float32Array(this.units), c: this.lstm ? new Float32Array(this.units) : null });
+    return { layers: this.layers.map(layer), logits: new Float32Array(this.logits.bias.length) };
   }
 
   copy({ layers, logits }) {
-    const copies = layers.map(({ h, c }) => (c ? { h: h.slice(), c: c.slice() } : { h: h.slice() }));
-    return { layers: copies, logits: logits.slice() };
+    return { layers: layers.map(({ h, c }) => ({ h: h.slice(), c: c && c.slice() })), logits: logits.slice() };
   }
 
   /** Read a character: `state` becomes the one after it, with the logits of the next. */
   read(state, id) {
     let output = null;
-    for (const [n, layer] of this.layers.entries()) {
-      const x = n ? this._project(layer, output, this.projected) : this._row(id);
-      this.products.multiply(layer.recurrent, state.layers[n].h, this.recurrent);
-      if (layer.recurrentBias) addTo(this.recurrent, layer.recurrentBias);
-      this.step(state.layers[n], x, this.recurrent, this.units);
+    for (let n = 0; n < this.layers.length; n++) {
+      const { kernel, recurrent } = this.layers[n];
+      const x = n ? this._apply(kernel, output, this.projected) : this._row(id);
+      this.step(state.layers[n], x, this._apply(recurrent, state.layers[n].h, this.recurrent), this.units);
       output = state.layers[n].h;
     }
-    this.products.multiply(this.logits, output, state.logits);
-    addTo(state.logits, this.tensors["logits bias"].values);
+    this._apply(this.logits, output, state.logits);
     return state;
   }
 
   _row(id) {
-    const empty = () => new Float32Array(this.projected.length);
-    return (this.rows[id] = this.rows[id] || this._project(this.layers[0], rowOf(this.tensors.embedding, id), empty()));
+    if (!this.rows[id]) {
+      const { kernel } = this.layers[0], empty = new Float32Array(kernel.matrix.rows);
+      this.rows[id] = this._apply(kernel, rowOf(this.tensors.embedding, id), empty);
+    }
+    return this.rows[id];
   }
 
-  _project(layer, input, output) {
-    this.products.multiply(layer.kernel, input, output);
-    addTo(output, layer.bias);
+  _apply({ matrix, bias }, input, output) {
+    this.products.multiply(matrix, input, output);
+    if (bias) for (let i = 0; i < bias.length; i++) output[i] += bias[i];
     return output;
   }
-}
-
-function addTo(values, more) {
-  for (let i = 0; i < values.length; i++) values[i] += more[i];
 }
 
 /**
@@ -232,16 +220,12 @@ function addTo(values, more) {
  */
 async function makeNetwork(model, simd = true) {
   const tensors = readTensors(model, await inflate(decodeBase85(model.data, model.bytes)));
-  return new Network(model, tensors, (simd && (await simdProducts(model.kernel))) || new PlainProducts());
-}
-
-async function simdProducts(kernel) {
+  let products = new PlainProducts();
   try {
-    const bytes = Uint8Array.from(atob(kernel), (character) => character.charCodeAt(0));
-    return new SimdProducts((await WebAssembly.instantiate(bytes)).instance.exports);
-  } catch {
-    return null; // no WebAssembly, no SIMD, or a policy against them
-  }
+    const kernel = Uint8Array.from(atob(model.kernel), (character) => character.charCodeAt(0));
+    if (simd) products = new SimdProducts((await WebAssembly.instantiate(kernel)).instance.exports);
+  } catch {} // no WebAssembly, no SIMD, or a policy against them
+  return new Network(model, tensors, products);
 }
 
 /** A well mixed 32-bit number (Wellons' triple32). */

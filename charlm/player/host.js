@@ -16,8 +16,7 @@ class Passage {
     if (!this.blind) network.read(this.fresh, model.opening);
     this.state = network.copy(this.fresh);
     this.kept = [network.copy(this.fresh)];
-    this.drawn = 0; // characters drawn, which is the place in the random numbers
-    Object.assign(this, { ids: [], losses: [], signals: [] });
+    Object.assign(this, { ids: [], losses: [], signals: [], drawn: 0 }); // drawn: the place in the random numbers
   }
 
   append(id) {
@@ -121,7 +120,8 @@ class Passage {
 /** Does what messages ask for, a slice at a time, so that none has to wait; `send` takes the answers. */
 class Host {
   constructor(send) {
-    Object.assign(this, { send, jobs: [], passages: [], lanes: [], left: [], seed: 0, pace: Infinity, due: 0, unit: null });
+    this.send = (answer) => send({ run: this.run, ...answer });
+    Object.assign(this, { run: 0, jobs: [], passages: [], lanes: [], seed: 0, pace: Infinity, due: 0, unit: null });
     this.writing = this.awake = false;
     this.channel = new MessageChannel();
     this.channel.port1.onmessage = () => this._work();
@@ -134,7 +134,8 @@ class Host {
 
   on_load({ model, simd }) {
     this.model = model;
-    this.letters = model.vocabulary.map((code) => /[\p{L}\p{N}\p{M}'’]/u.test(String.fromCodePoint(code)) || (model.as_bytes && code > 127));
+    const isLetter = (code) => /[\p{L}\p{N}\p{M}'’]/u.test(String.fromCodePoint(code));
+    this.letters = model.vocabulary.map((code) => isLetter(code) || (model.as_bytes && code > 127));
     makeNetwork(model, simd).then(
       (network) => {
         this.network = network;
@@ -162,6 +163,7 @@ class Host {
   /** Write `count` characters more, or lines of a list; "word" and "line" stop at the end of one. */
   on_go({ count, until = null }) {
     this.left = this.passages.map(() => count);
+    this.passages.filter(({ ids }) => ids.length > this.prompt.length).forEach((passage) => this._open(passage));
     Object.assign(this, { until, writing: true, due: performance.now(), began: performance.now(), wrote: 0 });
     this.send({ kind: "writing", on: true });
   }
@@ -173,8 +175,8 @@ class Host {
 
   /** The likeliest characters after a position, or words. */
   on_next({ lane, position, wanted, words }) {
-    const isLetter = (id) => this.letters[id];
-    this._ask({ kind: "next", lane, position, words }, (passage) => passage[words ? "words" : "next"](position, wanted, isLetter));
+    const look = words ? "words" : "next", isLetter = (id) => this.letters[id];
+    this._ask({ kind: "next", lane, position, words }, (passage) => passage[look](position, wanted, isLetter));
   }
 
   on_influence({ lane, position }) {
@@ -208,7 +210,7 @@ class Host {
     this.unit = unit;
     if (!unit) return;
     this.passages.forEach((passage, lane) => {
-      const values = passage.ids.slice(0, this.sent[lane]).map((_, position) => passage.signal(position, unit));
+      const values = Array.from({ length: this.sent[lane] }, (_, position) => passage.signal(position, unit));
       this.send({ kind: "values", lane, values });
     });
   }
@@ -232,12 +234,11 @@ class Host {
   }
 
   _job() {
-    const [job] = this.jobs, { done, value } = job.steps.next();
-    if (done) {
-      this.jobs.shift();
-      this._flush();
-      job.done(value);
-    }
+    const { done, value } = this.jobs[0].steps.next();
+    if (!done) return true;
+    const job = this.jobs.shift();
+    this._flush();
+    job.done(value);
     return true;
   }
 
@@ -258,10 +259,16 @@ class Host {
   }
 
   _count(passage, lane, id) {
-    const ended = { word: () => !this.letters[id], line: () => id === passage.lineEnd }[this.until];
-    if (!this.model.lines) this.left[lane]--;
-    else if (id === passage.lineEnd && --this.left[lane] > 0) for (const first of this.prompt) passage.append(first);
-    if (ended && ended()) this.left[lane] = 0;
+    const line = id === passage.lineEnd, word = !this.letters[id];
+    if (this.until === "word" ? word : this.until === "line" && line) this.left[lane] = 0;
+    else if (line || !this.model.lines) this.left[lane]--;
+    if (this.left[lane] > 0) this._open(passage);
+  }
+
+  /** At the end of a list's line, begin another with the prompt. */
+  _open(passage) {
+    if (!this.model.lines || passage.ids[passage.ids.length - 1] !== passage.lineEnd) return;
+    for (const id of this.prompt) passage.append(id);
   }
 
   /** Stop writing. */
@@ -279,7 +286,7 @@ class Host {
       if (from === to) return;
       const [ids, losses] = [passage.ids.slice(from), passage.losses.slice(from)];
       const values = this.unit && ids.map((_, i) => passage.signal(from + i, this.unit));
-      this.send({ kind: "text", run: this.run, lane, from, ids, losses, values });
+      this.send({ kind: "text", lane, from, ids, losses, values });
     });
   }
 }

@@ -111,7 +111,7 @@ def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
         "cost": cost if chosen == "int8" else None,
         "kernel": kernel(),
     }
-    page = _page(model)
+    page = assemble(model)
     _check_size(page, chosen)
     return Player(page, model["title"], _samples(generator, run, text))
 
@@ -224,8 +224,12 @@ def _samples(generator, run, prompt):
     return tuple((f"temperature {t:g}", text) for t, text in zip(TEMPERATURES, sound, strict=True))
 
 
-def _page(model):
-    """Put the page together; the policy in its head lets nothing run but these scripts, and nothing be fetched."""
+def assemble(model):
+    """Put a page together; the policy in its head lets nothing run but these scripts, and nothing be fetched.
+
+    Args:
+        model: what the player reads: the facts of a network, its vocabulary and its packed weights.
+    """
     parts = {
         name: (HERE / name).read_text(encoding="utf-8") for name in ("style.css", "engine.js", "host.js", "view.js")
     }

@@ -9,14 +9,15 @@ const names = ["makeNetwork", "loss", "distribution", "draw", "uniform", "likeli
 const player = vm.runInThisContext(`(() => {${source}\nreturn { ${names.join(", ")} };})()`);
 
 const tasks = {
-  /** Losses of ids in one pass from zero state. */
-  async score({ model, ids, simd }) {
-    const network = await player.makeNetwork(model, simd), state = network.start(), losses = [];
-    for (const id of ids) {
-      losses.push(player.loss(state.logits, id));
+  /** Losses of texts, as ids, each in one pass from zero state. */
+  async score({ model, texts, simd }) {
+    const network = await player.makeNetwork(model, simd);
+    const read = (state) => (id) => {
+      const nats = player.loss(state.logits, id);
       network.read(state, id);
-    }
-    return { simd: network.products.constructor.name, losses };
+      return nats;
+    };
+    return { products: network.products.constructor.name, losses: texts.map((ids) => ids.map(read(network.start()))) };
   },
 
   /** Ids written after a prompt, from zero state. */

@@ -12,29 +12,19 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from pages import HOSTILE, ask, halved, losses, packed, page_of
 
 import charlm
 from charlm import cli
 from charlm.inspection.trace import Unit, trace
 from charlm.player import export, page
-from tools.browser import Browser, find_chromium
 
 PLAYER = Path(page.__file__).parent
 DEEP = os.environ.get("CHARLM_DEEP") == "1"
-REFERENCES = charlm.runs.reference_models() if DEEP else ["baby_names"]
-HOSTILE = "</script><img src=x onerror=alert(1)>\"'&\u2028\u2029\u202e\U0001f600\x00{{view}}`${1}`"
+REFERENCES = charlm.runs.reference_models() if DEEP else ["shakespeare"]
+NAME = HOSTILE.replace("/", "").replace("\x00", "")  # of a folder
 
 in_node = pytest.mark.skipif(not shutil.which("node"), reason="no node is installed")
-in_chromium = pytest.mark.skipif(not find_chromium(), reason="no chromium is installed")
-
-
-def ask(task, **request):
-    """Run a task of driver.js in node."""
-    request = json.dumps({"task": task, **request})
-    driver = Path(__file__).with_name("driver.js")
-    done = subprocess.run(["node", driver], input=request, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def model_in(player):
@@ -42,30 +32,11 @@ def model_in(player):
     return json.loads(re.search(r'id="model">(.*?)</script>', player.html, re.DOTALL)[1])
 
 
-def packed(generator, weights="float16", lines=False):
-    """What the player's engine needs, without a page around it."""
-    vocabulary = generator.vocabulary
-    shape = {"cell": generator.loop.cells[0], "layers": len(generator.loop.cells)}
-    units = generator.loop.network.layers[0].recurrent_kernel.shape[0]
-    known = {"vocabulary": list(map(ord, vocabulary.characters)), "lines": lines, "opening": 0, "as_bytes": False}
-    return {
-        **shape,
-        "units": units,
-        **known,
-        **export.pack(generator.loop.network, weights)._asdict(),
-        "kernel": page.kernel(),
-    }
-
-
-def halved(model):
-    """Round a model's weights to float16."""
-    model.set_weights([weight.astype(np.float16).astype(np.float32) for weight in model.get_weights()])
-    return model
-
-
 @functools.lru_cache
 def reference(name):
-    return charlm.Run.load(name).generator()
+    """A reference model and its score of a held-out text: (generator, text, nats)."""
+    generator, text = charlm.Run.load(name).generator(), held_out(name)
+    return generator, text, generator.score(text).nats
 
 
 def held_out(name):
@@ -79,30 +50,30 @@ def held_out(name):
 
 
 @pytest.fixture(scope="module")
-def hostile():
-    """The page of a network whose vocabulary, name and prompt are as bad as they can be, and its run."""
+def hostile(tmp_path_factory):
+    """The page of a run whose vocabulary, name and prompt are as bad as they can be."""
     vocabulary = charlm.Vocabulary.from_text(HOSTILE + "\n\ud800" + "abcdefgh ")
     model = charlm.build_model(len(vocabulary), units=8, embedding_dim=4)
-    return charlm.play(model, vocabulary, weights="float16", prompt=HOSTILE, cells={HOSTILE: Unit(1, "hidden", 3)})
+    run = charlm.Run.create(tmp_path_factory.mktemp("runs") / NAME, model, vocabulary)
+    run.store.save_checkpoint(model, 1, 2.0)
+    return charlm.play(run, weights="float16", prompt=HOSTILE, cells={HOSTILE: Unit(1, "hidden", 3)})
 
 
 @in_node
 @pytest.mark.parametrize("name", REFERENCES)
-@pytest.mark.parametrize("weights, tolerance", [("float16", 1e-3), ("int8", 0.005)])
-def test_a_page_scores_held_out_text_as_generator_does(name, weights, tolerance):
-    generator, text = reference(name), held_out(name)
-    request = {"model": packed(generator, weights), "ids": generator.vocabulary.encode(text).tolist()}
-    expected = generator.score(text).nats
-    for simd in (True, False):
-        found = ask("score", **request, simd=simd)
-        assert found["simd"] == ("SimdProducts" if simd else "PlainProducts")
-        assert abs(np.mean(found["losses"][1:]) - expected) < tolerance, (name, weights)
+@pytest.mark.parametrize(
+    "weights, tolerance, simd", [("float16", 1e-3, True), ("int8", 5e-3, True), ("int8", 5e-3, False)]
+)
+def test_a_page_scores_held_out_text_as_generator_does(name, weights, tolerance, simd):
+    generator, text, expected = reference(name)
+    (found,) = losses(packed(generator, weights), generator.vocabulary.encode(text), simd=simd)
+    assert abs(np.mean(found[1:]) - expected) < tolerance
 
 
 @in_node
 @pytest.mark.parametrize("name", REFERENCES)
 def test_at_temperature_0_a_page_writes_what_generator_writes(name):
-    generator = reference(name)
+    generator, *_ = reference(name)
     expected = generator.generate("\n", 200, temperature=0, include_prompt=False)
     prompt = generator.vocabulary.encode("\n").tolist()
     settings = {"prompt": prompt, "count": 200, "settings": {"temperature": 0}, "seed": 0, "simd": True}
@@ -110,16 +81,14 @@ def test_at_temperature_0_a_page_writes_what_generator_writes(name):
 
 
 @in_node
-@pytest.mark.parametrize("cell, layers", [("gru", 2), ("lstm", 2), ("rnn", 3)])
-def test_every_cell_at_any_depth_and_width_is_computed_as_in_keras(cell, layers, vocabulary, small_model, ids):
-    model = halved(small_model(cell, layers, units=13, embedding_dim=5))
-    generator, text = charlm.Generator(model, vocabulary), vocabulary.decode(ids[:300])
-    expected = generator.score(text).losses
+@pytest.mark.parametrize("cell, layers", [("gru", 3), ("lstm", 2), ("rnn", 3)])
+def test_every_cell_at_any_depth_and_width_is_computed_as_in_keras(cell, layers, scored):
+    generator, text, score = scored(cell, layers)
+    ids, model = generator.vocabulary.encode(text), packed(generator)
     for simd in (True, False):
-        found = ask("score", model=packed(generator), ids=ids[:300].tolist(), simd=simd)["losses"][1:]
-        np.testing.assert_allclose(found, expected, atol=2e-4)
-    simd, plain = (ask("score", model=packed(generator, "int8"), ids=ids[:300].tolist(), simd=s) for s in (True, False))
-    np.testing.assert_allclose(simd["losses"], plain["losses"], atol=2e-3)
+        np.testing.assert_allclose(losses(model, ids, simd=simd)[0][1:], score.losses, atol=2e-4)
+    model = packed(generator, "int8")
+    np.testing.assert_allclose(losses(model, ids), losses(model, ids, simd=False), atol=5e-3)
 
 
 @in_node
@@ -178,12 +147,12 @@ def go(count):
     return {"kind": "go", "count": count, "wait": {"kind": "writing", "on": False}}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model(small_model):
     return halved(small_model())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def generator(model, vocabulary):
     return charlm.Generator(model, vocabulary)
 
@@ -237,9 +206,9 @@ def test_a_list_begins_every_line_with_the_prompt_from_the_same_state(model, voc
     text = vocabulary.decode(written(answers))
     assert text.count("\n") == 20 and text.endswith("\n")
     assert all(line.startswith("the") for line in text.splitlines())
-    losses = [nats for answer in answers if answer["kind"] == "text" for nats in answer["losses"]]
+    found = [nats for answer in answers if answer["kind"] == "text" for nats in answer["losses"]]
     expected = charlm.evaluate_lines(model, vocabulary.encode(text), end=0).losses
-    np.testing.assert_allclose(losses, expected, atol=2e-4)
+    np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 @in_node
@@ -249,12 +218,11 @@ def test_an_influence_is_what_the_loss_gains_without_a_character(generator, ids)
     found = talk(generator, {"kind": "influence", "lane": 0, "position": 50, **wait}, prompt=text)[-1]["found"]
     assert found["target"] == text[50] and found["first"] == 10 and len(found["influences"]) == 40
 
-    def last(*ids):
-        return ask("score", model=packed(generator), ids=[*ids, text[50]], simd=True)["losses"][-1]
-
-    for place in (10, 33, 49):
-        expected = last(*text[:place], *text[place + 1 : 50]) - last(*text[:50])
-        assert abs(found["influences"][place - 10] - expected) < 1e-5
+    places = (10, 33, 49)
+    shortened = [[*text[:place], *text[place + 1 : 51]] for place in places]
+    whole, *without = (nats[-1] for nats in losses(packed(generator), text[:51], *shortened))
+    for place, nats in zip(places, without, strict=True):
+        assert abs(found["influences"][place - 10] - (nats - whole)) < 1e-5
 
 
 @in_node
@@ -266,9 +234,9 @@ def test_likely_words_have_the_chance_of_their_characters_and_of_an_end(generato
     letters = [character.isalnum() or character in "'’" for character in vocabulary.characters]
     word, chance = found[0]
     ends = [[*text, *word, end] for end, letter in enumerate(letters) if not letter]
-    losses = np.array([ask("score", model=packed(generator), ids=end, simd=True)["losses"][40:] for end in ends])
+    nats = np.array(losses(packed(generator), *ends))[:, 40:]
     assert letters[word[-1]]
-    np.testing.assert_allclose(np.exp(-losses.sum(axis=1)).sum(), chance, rtol=1e-4)
+    np.testing.assert_allclose(np.exp(-nats.sum(axis=1)).sum(), chance, rtol=1e-4)
 
 
 @in_node
@@ -288,10 +256,10 @@ def test_the_kernel_is_what_its_source_builds(tmp_path):
     assert (tmp_path / "kernel.wasm").read_bytes() == (PLAYER / "kernel.wasm").read_bytes()
 
 
-def test_the_player_is_at_most_1200_lines_and_asks_nothing_of_a_network():
+def test_the_player_is_at_most_1200_lines_of_120_characters_and_asks_nothing_of_a_network():
     files = [*PLAYER.glob("*.js"), *PLAYER.glob("*.css")]
     text = "".join(file.read_text(encoding="utf-8") for file in files)
-    assert text.count("\n") <= 1200
+    assert text.count("\n") <= 1200 and max(map(len, text.splitlines())) <= 120
     assert not re.search(
         r"https?:|fetch\(|XMLHttpRequest|WebSocket|import\(|importScripts|innerHTML|insertAdjacent|eval", text
     )
@@ -299,8 +267,8 @@ def test_the_player_is_at_most_1200_lines_and_asks_nothing_of_a_network():
 
 
 def test_a_page_is_not_much_larger_than_its_weights():
-    player = charlm.play("baby_names", weights="int8")
-    assert len(player.html.encode()) <= 1.45 * charlm.Run.load("baby_names").model().count_params() + 60_000
+    html = page_of(reference("shakespeare")[0], weights="int8")
+    assert len(html.encode()) <= 1.45 * charlm.Run.load("shakespeare").model().count_params() + 60_000
 
 
 class Elements(HTMLParser):
@@ -318,10 +286,9 @@ class Elements(HTMLParser):
         self.title += data if self.found and self.found[-1][0] == "title" else ""
 
 
-def test_hostile_texts_change_nothing_but_the_text(hostile, tmp_path):
-    harmless = charlm.play("baby_names", weights="int8")
+def test_hostile_texts_change_nothing_but_the_text(hostile, generator):
     scripts = [attributes for tag, attributes in Elements(hostile.html).found if tag == "script"]
-    assert scripts == [attributes for tag, attributes in Elements(harmless.html).found if tag == "script"]
+    assert scripts == [attributes for tag, attributes in Elements(page_of(generator)).found if tag == "script"]
     assert "img" not in {tag for tag, _ in Elements(hostile.html).found}
     model = model_in(hostile)
     assert model["prompt"] == model["cells"][0]["name"] == HOSTILE
@@ -329,10 +296,8 @@ def test_hostile_texts_change_nothing_but_the_text(hostile, tmp_path):
     assert "img" not in {tag for tag, _ in Elements(hostile._repr_html_()).found}
 
 
-def test_the_name_of_a_run_is_text(small_model, vocabulary, tmp_path):
-    run = charlm.Run.create(tmp_path / HOSTILE.replace("/", "").replace("\x00", ""), small_model(), vocabulary)
-    run.store.save_checkpoint(small_model(), 1, 2.0)
-    assert Elements(charlm.play(run).html).title.strip("\n") == run.path.name
+def test_the_name_of_a_run_is_text(hostile):
+    assert Elements(hostile.html).title.strip("\n") == NAME
 
 
 def test_a_policy_in_the_page_lets_nothing_be_fetched(hostile):
@@ -381,20 +346,6 @@ def test_bad_input_is_named(vocabulary, small_model, hostile, tmp_path, monkeypa
     monkeypatch.setattr(page, "MOST_BYTES", 50_000)
     with pytest.raises(ValueError, match=r"0 are allowed: weights='int8' \(--weights int8\) would halve it"):
         charlm.play(small_model(), vocabulary, weights="float16")
-
-
-@in_chromium
-def test_a_browser_opens_a_hostile_page_writes_and_asks_nothing_of_a_network(hostile, tmp_path):
-    file = hostile.save(tmp_path / "page.html")
-    with Browser(motion=False) as browser:
-        browser.open(file.as_uri())
-        browser.wait("document.documentElement.dataset.ready === 'simd'")
-        assert browser.run("at('prompt').value") == HOSTILE
-        browser.run("at('pace').value = '0'; at('pace').dispatchEvent(new Event('input')); at('go').click()")
-        browser.wait("document.querySelectorAll('.text span').length > 700")
-        assert browser.run("document.querySelectorAll('img').length") == 0
-        asked, wrong = browser.requests()
-    assert wrong == [] and {address.split(":")[0] for address in asked} == {"file", "blob"}
 
 
 def test_the_command_shares_a_page_and_replaces_none_unasked(tmp_path, monkeypatch, capsys):
