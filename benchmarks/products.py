@@ -76,7 +76,8 @@ def steps_of(form):
 
     def steps(hidden, weights):
         for _ in tf.range(STEPS):
-            hidden = tf.tanh(form(hidden, *weights)[:, : hidden.shape[1]])
+            product = form(hidden, *weights)  # all of it is needed, or XLA would leave some out
+            hidden = tf.tanh(tf.add_n(tf.split(product, product.shape[1] // hidden.shape[1], axis=1)))
         return hidden
 
     return tf.function(functools.partial(steps), jit_compile=True)  # partial: TensorFlow takes them for one otherwise
