@@ -21,6 +21,7 @@ READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs
 UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
 MEASURED_WIDTH = 256  # whose products stand for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
+FIRST_SECONDS, EPOCH_SECONDS = 5.0, 1.0  # beside training: to compile; for an epoch's sample and checkpoint
 FEWEST_CHARACTERS = 100
 MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in reasonable time and memory
 MANY_CHARACTERS = 256  # distinct ones, above which rare ones are left out
@@ -309,7 +310,8 @@ def _epochs_in_time(units, characters, distinct, chosen, speed):
     if chosen["minutes"] is None:
         return float(longest_training(characters))
     each = seconds_per_character(units, chosen["layers"], distinct, speed, chosen["cell"]) * characters
-    return 60 * chosen["minutes"] / (each * (1 + VALIDATION_COST * chosen["validation"]))
+    each = each * (1 + VALIDATION_COST * chosen["validation"]) + EPOCH_SECONDS
+    return max(60 * chosen["minutes"] - FIRST_SECONDS, 0.0) / each
 
 
 def _regularise(characters, epochs, chosen, reasons):
