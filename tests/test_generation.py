@@ -283,11 +283,11 @@ def test_kernels_laid_out_in_either_way_read_the_same(small_model, ids, monkeypa
     found = []
     for transposed in (False, True):
         monkeypatch.setattr(engine_loop, "_is_transposed", lambda rows, kernel, answer=transposed: answer)
-        loop = Loop(small_model(cell, layers))
+        loop = Loop(small_model(cell, layers, scale=1.0))  # larger weights amplify rounding
         found.append(loop.read(loop.start(2), [ids[:200], ids[:150]]))
     (whole, losses), (halved, others) = found
     for one, other in zip(losses, others, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one, other, atol=1e-4)
     np.testing.assert_allclose(whole.logits, halved.logits, atol=1e-4)
 
 
