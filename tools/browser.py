@@ -1,6 +1,7 @@
 """Chromium without a screen, driven through a pipe by its DevTools protocol: what tests and benchmarks open pages with."""
 
 import base64
+import fcntl
 import itertools
 import json
 import os
@@ -10,6 +11,7 @@ import tempfile
 import time
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
+FREE = 100  # file descriptors from here on are in nobody's way
 PATIENCE = 60  # seconds for a page to do what is waited for
 
 
@@ -32,11 +34,10 @@ class Browser:
         ours_in, theirs_out = os.pipe()
         theirs_in, ours_out = os.pipe()
 
-        def connect():  # the protocol's ends are file descriptors 3 and 4
-            os.dup2(theirs_in, 13)
-            os.dup2(theirs_out, 14)
-            os.dup2(13, 3)
-            os.dup2(14, 4)
+        def connect():  # the protocol's ends are file descriptors 3 and 4, which one of the pipes may have now
+            ends = [fcntl.fcntl(end, fcntl.F_DUPFD, FREE) for end in (theirs_in, theirs_out)]
+            for end, number in zip(ends, (3, 4), strict=True):
+                os.dup2(end, number)
 
         self.process = subprocess.Popen(
             command, close_fds=False, preexec_fn=connect, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
