@@ -146,7 +146,8 @@ def measured_speed(chosen, distinct, length, characters):
         characters: of a batch, what rows are filled up with left out.
     """
     network = tuple((name, chosen[name]) for name in ("cell", "units", "layers", "embedding_dim", "precision"))
-    seconds = batch_seconds(network, distinct, chosen["batch_size"], length, chosen["feed"] == "streams")
+    # One character alone is refused where the vocabulary is made, which can say why.
+    seconds = batch_seconds(network, max(distinct, 2), chosen["batch_size"], length, chosen["feed"] == "streams")
     needed = seconds_per_character(chosen["units"], chosen["layers"], distinct, 1, chosen["cell"])  # products
     return characters / seconds * needed
 
