@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from charlm.engine.loop import CHUNK, Loop, NetworkState, Sampling, draw_uniforms
+from charlm.engine.loop import CHUNK, NetworkState, Sampling, draw_uniforms, loop_of
 
 START = "\n"  # what an empty prompt stands for: the text begins on a new line
 KEPT = 256  # characters in which `more` still finds the beginning of a stop text
@@ -58,7 +58,7 @@ class Generator:
                 f"The model writes {model.output_shape[-1]} characters and the vocabulary has {len(vocabulary)}: "
                 "they do not belong together. Use the vocabulary from the model's run folder."
             )
-        self.vocabulary, self.loop, self._state = vocabulary, Loop(model), None
+        self.vocabulary, self.loop, self._state = vocabulary, loop_of(model), None
 
     def generate(
         self,

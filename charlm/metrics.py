@@ -3,10 +3,9 @@
 import math
 from typing import NamedTuple
 
-import keras
 import numpy as np
 
-from charlm.engine.loop import Loop
+from charlm.engine.loop import loop_of
 
 BLOCK = 1000  # losses of neighbouring characters are correlated; means of blocks this long hardly are
 LINES_AT_ONCE = 64  # rows of one compiled function
@@ -57,7 +56,7 @@ def evaluate(model, ids, rows=1):
         raise ValueError(f"rows is {rows}; it must be at least 1.")
     bounds = np.linspace(0, len(ids), min(rows, len(ids)) + 1).astype(int)
     warm_starts = np.maximum(bounds[:-1] - WARMUP, 0)
-    loop = Loop(model)
+    loop = loop_of(model)
     texts = [ids[start:end] for start, end in zip(warm_starts, bounds[1:], strict=True)]
     _, losses = loop.read(loop.start(len(texts)), texts)
     scored = [part[start - warm :] for part, start, warm in zip(losses, bounds[:-1], warm_starts, strict=True)]
@@ -82,7 +81,7 @@ def evaluate_lines(model, ids, end):
     texts = [line for line in np.split(ids, np.flatnonzero(ids == end) + 1) if (line != end).any()]
     if not texts:
         raise ValueError(f"{len(ids)} characters hold no line that is not empty; give a list with at least one.")
-    loop, losses = Loop(model), []
+    loop, losses = loop_of(model), []
     for first in range(0, len(texts), LINES_AT_ONCE):
         # Every line is read after a line break; rows that are left over at the end read nothing more.
         group = [np.append(end, line) for line in texts[first : first + LINES_AT_ONCE]]
@@ -92,7 +91,7 @@ def evaluate_lines(model, ids, end):
 
 
 def _checked(model, ids):
-    model = model if isinstance(model, keras.Model) else model.model()
+    model = model if hasattr(model, "output_shape") else model.model()
     ids = np.asarray(ids)
     if len(ids) < 2:
         raise ValueError(f"{len(ids)} characters cannot be evaluated; it takes at least 2, one to predict from.")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from charlm.engine import loop as engine_loop
-from charlm.engine.loop import CHUNK, Loop, Sampling, choose, compiled_step, draw_uniforms
+from charlm.engine.loop import CHUNK, Loop, NetworkStep, Sampling, choose, compiled_step, draw_uniforms
 from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
 
@@ -86,6 +86,19 @@ def test_top_k_and_top_p_draw_exactly_the_allowed_set(seed, top_k, top_p, temper
     likely = {i for i, chance in zip(order.tolist(), chances, strict=True) if chance > 1e-3}
     found = set(draw(logits, temperature, top_k, top_p, rows=20_000).tolist())
     assert found <= allowed and allowed & likely <= found
+
+
+@given(st.lists(st.integers(-3, 3), min_size=2, max_size=40), st.integers(1, 40), st.floats(0.05, 1.0))
+@settings(max_examples=30, deadline=None)
+def test_ranking_by_pairs_and_by_sorting_draw_alike(logits, top_k, top_p):
+    uniforms = tf.linspace(0.0, 0.99, 7)  # equal logits are in the lists: the first of equals is the likelier
+    asked = tf.tile(tf.constant([logits], tf.float32), (7, 1)), uniforms, tf.fill([7], top_k), tf.fill([7], top_p)
+    found = []
+    for limit in (0, len(logits)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(engine_loop, "FEW_CHARACTERS", limit)
+            found.append(engine_loop._draw_among_likeliest(*asked).numpy().tolist())
+    assert found[0] == found[1]
 
 
 def test_characters_that_cannot_occur_are_never_drawn():
@@ -269,7 +282,7 @@ def test_256_rows_at_once_are_each_what_they_are_alone(generator):
 def test_one_trace_serves_twenty_different_calls(small_model, vocabulary):
     generator = Generator(small_model("lstm", 3), vocabulary)
     generator.generate("the", 10)
-    step = compiled_step(("lstm", "lstm", "lstm"), 1)
+    step = compiled_step(NetworkStep(("lstm", "lstm", "lstm")), 1)
     before = step.experimental_get_tracing_count()
     for call in range(1, 21):
         narrowed = {"top_k": call, "top_p": 1 / call} if call % 2 else {}

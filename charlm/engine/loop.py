@@ -15,6 +15,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from charlm.engine import rnn
 
 CHUNK = 128  # characters a call at most
+FEW_CHARACTERS = 128  # up to which comparing all pairs is a faster ranking than a sort
 FEW_ROWS, MANY_WEIGHTS = 32, 3_000_000  # where a product is faster transposed, see `_is_transposed`
 
 
@@ -36,7 +37,7 @@ class Sampling(NamedTuple):
 class Loop:
     """A network's weights, copied, with the compiled function that runs them character by character.
 
-    `cells` has the name of each layer's cell, `network` the `NetworkWeights`.
+    `step` is a step of it, with the name of each layer's cell, and `network` the `NetworkWeights`.
     """
 
     def __init__(self, model):
@@ -44,7 +45,7 @@ class Loop:
         layers, weights = rnn.recurrent_layers(model), rnn.network_weights(model)
         self.vocab_size = model.output_shape[-1]
         self._widths = [layer.units for layer in layers]
-        self.cells, self.network = tuple(rnn.cell_name(layer) for layer in layers), weights
+        self.step, self.network = NetworkStep(tuple(rnn.cell_name(layer) for layer in layers)), weights
         # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
         self._table = rnn.input_projection(weights.embedding, weights.layers[0])  # (vocabulary, gates * units)
         # A layer's output is multiplied once a step: for the layer above or the logits, and for its own next step.
@@ -57,7 +58,8 @@ class Loop:
     def start(self, rows):
         """Return the state of `rows` rows that have read nothing: zero states."""
         zeros = [np.zeros((rows, width), np.float32) for width in self._widths]
-        states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in zip(self.cells, zeros, strict=True))
+        cells = zip(self.step.cells, zeros, strict=True)
+        states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in cells)
         return NetworkState(states, np.zeros((rows, self.vocab_size), np.float32))
 
     def read(self, state, texts):
@@ -105,14 +107,13 @@ class Loop:
 
     def _run(self, state, given, given_counts, counts, uniforms, sampling):
         filtering = bool(np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1))
-        step = compiled_step(self.cells, len(counts))
-        states, logits, ids, nats = step(
-            self._weights(len(counts)),
+        states, logits, ids, nats = compiled_step(self.step, len(counts))(
+            self.weights(len(counts)),
             *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering)),
         )
         return NetworkState(states, logits), ids.numpy(), nats.numpy()
 
-    def _weights(self, rows):
+    def weights(self, rows):
         """Return the weights as the products of so many rows want them; each layout is made once."""
         layout = tuple(_is_transposed(rows, kernel) for kernel in self._kernels)
         if layout not in self._laid_out:
@@ -122,9 +123,38 @@ class Loop:
         return self._laid_out[layout]
 
 
+def loop_of(model):
+    """Return what reads and writes with a model: its own `loop()`, where it is no network alone, or a `Loop`."""
+    return model.loop() if hasattr(model, "loop") else Loop(model)
+
+
+class NetworkStep(NamedTuple):
+    """A step of a network: what `compiled_step` repeats. Networks of equal cells share one compiled function."""
+
+    cells: tuple  # the name of each layer's cell
+
+    def recurrents(self, weights, states):
+        """Multiply the first hidden states: h·U of each layer's next step."""
+        return tuple(_multiply(h, *layer)[1] for layer, (h, *_) in zip(weights["layers"], states, strict=True))
+
+    def __call__(self, weights, character, states, recurrents):
+        """Read one character a row.
+
+        Returns:
+            The new states, their products h·U for the step after, and the next character's logits.
+        """
+        projected, new_states, products = tf.gather(weights["table"], character), [], []
+        for cell, layer, state, recurrent in zip(self.cells, weights["layers"], states, recurrents, strict=True):
+            output, state = rnn.cell_step(cell, projected, recurrent, list(state), *layer[2])
+            projected, recurrent = _multiply(output, *layer)
+            new_states.append(tuple(state))
+            products.append(recurrent)
+        return tuple(new_states), tuple(products), projected
+
+
 @functools.lru_cache(maxsize=64)
-def compiled_step(cells, rows):
-    """Return the XLA function that runs networks of these cells on `rows` rows; the last 64 are kept.
+def compiled_step(step, rows):
+    """Return the XLA function that takes one step, such as a `NetworkStep`, after another on `rows` rows; 64 are kept.
 
     Each number of rows has a function of its own, so that TensorFlow does not warn of retracing.
     """
@@ -139,15 +169,13 @@ def compiled_step(cells, rows):
             ids = ids.write(time, character)
             nats = nats.write(time, tf.nn.sparse_softmax_cross_entropy_with_logits(character, logits))
             awake = (time < counts)[:, None]
-            next_states, recurrents, next_logits = _step(cells, weights, character, states, recurrents)
+            next_states, recurrents, next_logits = step(weights, character, states, recurrents)
             keep = functools.partial(tf.where, awake)  # a row that sleeps does not wake before the loop ends
             states, logits = tf.nest.map_structure(keep, next_states, states), keep(next_logits, logits)
             return time + 1, states, recurrents, logits, ids, nats
 
         steps = tf.reduce_max(counts)
-        outputs = zip(weights["layers"], state.states, strict=True)
-        recurrents = tuple(_multiply(hidden, *layer)[1] for layer, (hidden, *_) in outputs)
-        initial = (tf.constant(0), state.states, recurrents, state.logits, ids, nats)
+        initial = (tf.constant(0), state.states, step.recurrents(weights, state.states), state.logits, ids, nats)
         _, states, _, logits, ids, nats = tf.while_loop(lambda time, *_: time < steps, body, initial)
         return states, logits, tf.transpose(ids.stack()), tf.transpose(nats.stack())
 
@@ -204,25 +232,33 @@ def _draw(probabilities, uniforms):
 
 def _draw_among_likeliest(scaled, uniforms, top_k, top_p):
     """Draw among the k likeliest, cut to the fewest that reach p of what they hold (Holtzman et al. 2020)."""
-    ordered, ids = tf.math.top_k(scaled, scaled.shape[-1])
-    rank = tf.range(scaled.shape[-1])[None, :]
-    probabilities = tf.where(rank < top_k[:, None], tf.nn.softmax(ordered), 0.0)
-    probabilities /= tf.reduce_sum(probabilities, axis=-1, keepdims=True)
-    before = tf.cumsum(probabilities, axis=-1, exclusive=True)
+    ranked = _ranked_by_pairs if scaled.shape[-1] <= FEW_CHARACTERS else _ranked_by_sorting
+    ids, probabilities, rank, before = ranked(tf.nn.softmax(scaled))
+    among = rank < top_k[:, None]
+    reach = top_p[:, None] * tf.reduce_sum(tf.where(among, probabilities, 0.0), axis=-1, keepdims=True)
     # The likeliest is always kept, whatever rounding says.
-    kept = tf.where((before < top_p[:, None]) | (rank == 0), probabilities, 0.0)
-    return tf.gather(ids, _draw(kept, uniforms), batch_dims=1)
+    kept = among & (probabilities > 0) & ((before < reach) | (rank == 0))
+    mass = tf.reduce_sum(tf.where(kept, probabilities, 0.0), axis=-1, keepdims=True)
+    passed = kept & (before <= uniforms[:, None] * mass)
+    return tf.gather(ids, tf.argmax(tf.where(passed, rank, -1), axis=-1), batch_dims=1)
 
 
-def _step(cells, weights, character, states, recurrents):
-    """Read one character a row: the new states, their products h·U for the step after, and the next character's logits."""
-    projected, new_states, products = tf.gather(weights["table"], character), [], []
-    for cell, layer, state, recurrent in zip(cells, weights["layers"], states, recurrents, strict=True):
-        output, state = rnn.cell_step(cell, projected, recurrent, list(state), *layer[2])
-        projected, recurrent = _multiply(output, *layer)
-        new_states.append(tuple(state))
-        products.append(recurrent)
-    return tuple(new_states), tuple(products), projected
+def _ranked_by_pairs(probabilities):
+    """Return ids, their probabilities, ranks and the probability of what is likelier; of equals the first leads.
+
+    All pairs compared are (rows, vocabulary, vocabulary) work, but in vectors: a sort of an alphabet takes longer.
+    """
+    others, mine, ids = probabilities[:, :, None], probabilities[:, None, :], tf.range(probabilities.shape[-1])
+    ahead = (others > mine) | ((others == mine) & (ids[:, None] < ids))
+    rank = tf.reduce_sum(tf.cast(ahead, tf.int32), axis=1)
+    return tf.broadcast_to(ids, rank.shape), probabilities, rank, tf.reduce_sum(tf.where(ahead, others, 0.0), axis=1)
+
+
+def _ranked_by_sorting(probabilities):
+    """Return what `_ranked_by_pairs` does, the likeliest first."""
+    ordered, ids = tf.math.top_k(probabilities, probabilities.shape[-1])
+    rank = tf.broadcast_to(tf.range(ids.shape[-1]), ids.shape)
+    return ids, ordered, rank, tf.cumsum(ordered, axis=-1, exclusive=True)
 
 
 def _multiply(output, kernels, bias, _):

@@ -98,7 +98,7 @@ def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
     given = prompt if prompt is not None else next(iter(notes["prompts"]), "")
     text = run.to_network(given) if run else given
     measured = generator.generate(text or _beginning(generator), MEASURED, seed=0, include_prompt=False)
-    ids, (network, names) = generator.vocabulary.encode(measured), (generator.loop.network, generator.loop.cells)
+    ids, (network, names) = generator.vocabulary.encode(measured), (generator.loop.network, generator.loop.step.cells)
     chosen, cost = (weights, None) if weights else export.choose_weights(network, names, ids)
     packed = export.pack(network, chosen)
     named = [_named(name, found) for name, found in (cells or {}).items()]
@@ -182,7 +182,7 @@ def _named(name, found):
 
 def _facts(generator, run):
     """What the player needs to know of the network, and what a visitor may want to."""
-    vocabulary, network, (cell, *_) = generator.vocabulary, generator.loop.network, generator.loop.cells
+    vocabulary, network, (cell, *_) = generator.vocabulary, generator.loop.network, generator.loop.step.cells
     units, layers = network.layers[0].recurrent_kernel.shape[0], len(network.layers)
     weights = sum(tensor.size for tensor in export.named_tensors(network).values())
     name = (
