@@ -1,0 +1,84 @@
+"""N-grams as a trie of flat arrays: the distributions of several orders at once, on plain tensors.
+
+A node is an n-gram, the root the empty one; a node's children, its n-grams with one more character, stand side by side
+in the order of their characters. One binary search finds a child, in every context and for every character at once, so
+the same functions run inside the compiled loop, character by character, and over a text whose contexts are known.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+
+class Trie(NamedTuple):
+    """N-grams of orders 1 to K, node by node; the last node stands for all that was not counted.
+
+    Of two estimates of each order the first takes part in longer ones, the second stands at the top of its own.
+    """
+
+    children: tf.Tensor  # (nodes + 1,) int32: where the children of a node begin, and those of the node before end
+    characters: tf.Tensor  # (nodes,) uint8 or int32: the character that a node adds to its parent
+    own: tf.Tensor  # (nodes, 2) float32: what its parent's count gives to this character
+    rest: tf.Tensor  # (nodes, 2) float32: what it leaves, as a context, to the next shorter one
+
+
+def start(rows, order):
+    """Return the contexts of rows that have read nothing: (rows, order) nodes, of 0 to order - 1 characters, -1 for none."""
+    return tf.concat([tf.zeros((rows, 1), tf.int32), tf.fill((rows, order - 1), -1)], axis=1)
+
+
+def advance(trie, contexts, characters, vocab_size):
+    """Read one of (rows,) characters a row: (rows, order) contexts become those after it."""
+    shorter = contexts[:, :-1]
+    longer, found = _find(trie, shorter, tf.broadcast_to(characters[:, None], tf.shape(shorter)), vocab_size)
+    return tf.concat([contexts[:, :1], tf.where(found, longer, -1)], axis=1)
+
+
+def distributions(trie, contexts, orders, vocab_size):
+    """Predict the next character, with a model of each order asked.
+
+    Args:
+        contexts: (rows, order) nodes, from `start` and `advance`.
+        orders: ascending, up to the contexts'.
+        vocab_size: characters in the vocabulary, V.
+
+    Returns:
+        `(probabilities, matched)`: (rows, models, V), and how many contexts occur in training, (rows,) int32.
+    """
+    contexts = contexts[:, : orders[-1]]
+    begin, end = _children(trie, contexts)
+    nodes, found = _search(trie, begin[..., None], end[..., None], tf.range(vocab_size), vocab_size)
+    own = tf.where(found[..., None], tf.gather(trie.own, nodes), 0.0)  # (rows, order, V, 2)
+    rest = tf.where((end > begin)[..., None], tf.gather(trie.rest, tf.maximum(contexts, 0)), 1.0)  # (rows, order, 2)
+    within, asked = tf.fill((tf.shape(contexts)[0], vocab_size), 1 / vocab_size), []
+    for k in range(orders[-1]):
+        within, on_top = (own[:, k, :, i] + rest[:, k, i, None] * within for i in (0, 1))
+        if k + 1 in orders:
+            asked.append(on_top)
+    return tf.stack(asked, axis=1), tf.reduce_sum(tf.cast(end > begin, tf.int32), axis=1)
+
+
+def _find(trie, contexts, characters, vocab_size):
+    """Look up the children of (...) contexts by (...) characters: nodes, and whether they are there."""
+    return _search(trie, *_children(trie, contexts), characters, vocab_size)
+
+
+def _children(trie, contexts):
+    """Where the children of nodes begin and end; those of -1 are none."""
+    begin = tf.gather(trie.children, tf.maximum(contexts, 0))
+    return begin, tf.where(contexts < 0, begin, tf.gather(trie.children, tf.maximum(contexts, 0) + 1))
+
+
+def _search(trie, begin, end, characters, vocab_size):
+    """Find characters between `begin` and `end`, by halves: their places, and whether they are there."""
+    last = tf.shape(trie.characters)[0] - 1
+    low, high = (
+        tf.broadcast_to(bound, tf.broadcast_dynamic_shape(tf.shape(begin), tf.shape(characters)))
+        for bound in (begin, end)
+    )
+    for _ in range(vocab_size.bit_length()):
+        middle = (low + high) // 2
+        smaller = (low < high) & (tf.cast(tf.gather(trie.characters, tf.minimum(middle, last)), tf.int32) < characters)
+        low, high = tf.where(smaller, middle + 1, low), tf.where(smaller, high, middle)
+    place = tf.minimum(low, last)
+    return place, (low < end) & (tf.cast(tf.gather(trie.characters, place), tf.int32) == characters)

@@ -1,0 +1,135 @@
+"""Mixtures: the parts are read as they are, weights are those of the least loss, and text comes from all of them."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charlm.engine import ngrams as engine_ngrams
+from charlm.evaluation import mixture as mixtures
+from charlm.evaluation.mixture import Mixture, distributions, fit_weights, make_trie
+from charlm.evaluation.ngrams import KneserNey, NgramCounts
+from charlm.generation import Generator
+from charlm.metrics import evaluate
+from charlm.models import build_model
+
+ids_of = st.lists(st.integers(0, 4), min_size=12, max_size=60).map(np.array)
+
+
+def known_contexts(model, ids):
+    firsts = np.cumsum([0, *map(len, model.ngrams.keys)])
+    levels = model.ngrams.levels(ids, model.order)
+    return np.stack([np.where(c < 0, -1, firsts[k - 1] + c) for k, c, _ in levels], axis=1)
+
+
+@given(ids_of, ids_of)
+@settings(max_examples=25, deadline=None)
+def test_distributions_are_kneser_neys_of_each_order(train, text):
+    orders, counts = (1, 3, 4), NgramCounts(train, 5, 4)
+    model = KneserNey(4).fit(counts)
+    found, matched = distributions(make_trie(model), known_contexts(model, text), orders, 5)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+    for i, order in enumerate(orders):
+        expected = KneserNey(order).fit(counts).score(text)
+        np.testing.assert_allclose(-np.log(found[np.arange(len(text)), i, text]), expected, atol=1e-4)
+    assert matched.min() >= 1 and matched[0] == 1
+
+
+@given(ids_of, ids_of)
+@settings(max_examples=10, deadline=None)
+def test_the_compiled_steps_walk_finds_the_same(train, text):
+    model = KneserNey(4).fit(NgramCounts(train, 5, 4))
+    laid_out = make_trie(model)
+    trie, known = tf.nest.map_structure(tf.constant, laid_out), known_contexts(model, text)
+    expected, matched = distributions(laid_out, known, (2, 4), 5)
+    contexts = engine_ngrams.start(1, 4)
+    for i, character in enumerate(text):
+        np.testing.assert_array_equal(contexts[0], known[i])
+        found, seen = engine_ngrams.distributions(trie, contexts, (2, 4), 5)
+        np.testing.assert_allclose(found[0], expected[i], atol=1e-6)
+        assert seen[0] == matched[i]
+        contexts = engine_ngrams.advance(trie, contexts, tf.constant([character], tf.int32), 5)
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Two networks, n-grams and a text of five characters with repetitions."""
+    random = np.random.default_rng(0)
+    words = [random.integers(0, 4, 5) for _ in range(8)]
+    text = np.concatenate([np.append(words[i], 4) for i in random.integers(0, 8, 700)])
+    networks = [build_model(5, cell, 8, embedding_dim=4) for cell in ("gru", "lstm")]
+    return networks, NgramCounts(text[:3000], 5, 6), text[3000:]
+
+
+def test_fitted_weights_are_a_minimum(parts):
+    networks, counts, text = parts
+    mixture = Mixture(networks, counts, (2, 6))
+    features, matched, targets = mixture._sample(text, None)
+    weights = fit_weights(features, matched, targets, 6)
+
+    def loss(change):
+        log_p = mixtures.log_mix(features, matched, weights + change)
+        return -log_p[np.arange(len(targets)), targets].sum() + change_of_belief(change)
+
+    def change_of_belief(change):
+        shared = mixtures._newton(features, targets, np.full(4, 0.25), 1.0)
+        return 25.0 * np.square(weights[6] + change[6] - shared).sum()
+
+    for part in range(4):
+        change = np.zeros_like(weights)
+        change[6, part] = 0.05
+        assert loss(change) > loss(0 * change) < loss(-change)
+
+
+def test_the_loop_reads_what_the_parts_say(parts):
+    networks, counts, text = parts
+    mixture = Mixture(networks, counts, (2, 6)).fit(text[:500])
+    found = evaluate(mixture, text[:300]).losses
+    expected = np.zeros(300)
+    for places, features, matched, targets in mixture.read(text[:300]):
+        expected[places] = -mixtures.log_mix(features, matched, mixture.weights)[np.arange(len(targets)), targets]
+    np.testing.assert_allclose(found, expected[1:], atol=1e-4)
+
+
+def test_a_mixture_is_better_than_its_parts_on_text_it_was_not_fitted_on(parts):
+    networks, counts, text = parts
+    mixture = Mixture(networks, counts, (2, 4, 6))
+    ngram = min(KneserNey(order).fit(counts).score(text)[1:].mean() for order in (2, 4, 6))
+    assert mixture.judge(text).mean() < ngram + 0.005
+
+
+def test_a_mixture_writes_with_the_generators_settings_and_seeds(parts, vocabulary):
+    networks, counts, text = parts
+    five = type(vocabulary)("abcde")
+    generator = Generator(Mixture(networks, counts, (2, 6)).fit(text[:500]), five)
+    whole = generator.generate("abc", 300, temperature=0.8, top_k=3, seed=4)
+    assert (
+        generator.generate("abc", 100, temperature=0.8, top_k=3, seed=4) + generator.more(200, temperature=0.8, top_k=3)
+        == whole
+    )
+    assert generator.generate(["abc", "e"], 50, seed=[4, 4], temperature=0.8, top_k=3)[0] == whole[:53]
+    assert "".join(generator.stream("abc", 300, seed=4, temperature=0.8, top_k=3)) == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"networks": build_model(6, "gru", 4)}, "The networks know 6 characters and the n-grams 5"),
+        ({"networks": []}, "know no characters"),
+        ({"orders": (2, 7)}, "Order 7 is above"),
+        ({"weights": np.ones((3, 2))}, "have shape .3, 2. and should be 7 x 4"),
+        ({"weights": np.full((7, 4), np.nan)}, "finite numbers"),
+    ],
+)
+def test_parts_that_do_not_belong_together_are_refused(parts, change, message):
+    networks, counts, _ = parts
+    given = {"networks": networks, "ngrams": counts, "orders": (2, 6), **change}
+    with pytest.raises(ValueError, match=message):
+        Mixture(**given)
+
+
+def test_an_empty_text_to_fit_on_is_refused(parts):
+    networks, counts, _ = parts
+    with pytest.raises(ValueError, match="0 characters of text to read"):
+        Mixture(networks, counts, (2, 6)).fit(np.zeros(0, np.int64))
