@@ -60,7 +60,7 @@ def evaluate(model, ids, rows=1):
     texts = [ids[start:end] for start, end in zip(warm_starts, bounds[1:], strict=True)]
     _, losses = loop.read(loop.start(len(texts)), texts)
     scored = [part[start - warm :] for part, start, warm in zip(losses, bounds[:-1], warm_starts, strict=True)]
-    return _evaluation(np.concatenate(scored)[1:])
+    return evaluation(np.concatenate(scored)[1:])
 
 
 def evaluate_lines(model, ids, end):
@@ -87,7 +87,7 @@ def evaluate_lines(model, ids, end):
         group = [np.append(end, line) for line in texts[first : first + LINES_AT_ONCE]]
         group += [np.array([end])] * (LINES_AT_ONCE - len(group))
         losses += [part[1:] for part in loop.read(loop.start(LINES_AT_ONCE), group)[1]]
-    return _evaluation(np.concatenate(losses))
+    return evaluation(np.concatenate(losses))
 
 
 def _checked(model, ids):
@@ -103,7 +103,7 @@ def _checked(model, ids):
     return model, ids
 
 
-def _evaluation(losses):
+def evaluation(losses):
     return Evaluation(float(losses.mean(dtype=np.float64)), _standard_error(losses), losses)
 
 

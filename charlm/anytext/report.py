@@ -4,10 +4,12 @@ import json
 import math
 
 from charlm.anytext.settings import longest_training
+from charlm.anytext.together import count, keep
 from charlm.evaluation.ladder import ladder
+from charlm.evaluation.mixture import Mixture
 from charlm.evaluation.novelty import longest_copied, names_novelty
 from charlm.generation import Generator, opening
-from charlm.metrics import evaluate, evaluate_lines
+from charlm.metrics import evaluation
 from charlm.support.files import write_text
 from charlm.support.machine import release_memory
 
@@ -19,7 +21,7 @@ COPIED = 80  # characters in one go, from which on a network has memorised them
 NAMES_SAMPLED = 1000
 COUNTED = 5_000_000  # training characters, above which only the last `COUNTED_OF_LONG` are counted and searched
 COUNTED_OF_LONG = 1_500_000
-ROWS = 64  # of the validation text, read side by side
+TOGETHER = "both together"
 WIDE = 0.25  # nats between training and validation, from which on regularising helps
 LITTLE = 300_000  # characters to train on, below which n-grams are hard to beat
 REPORT_SECONDS = 12.0, 6e-6  # in any case, and for each character of the text
@@ -43,20 +45,24 @@ def report(run, parts, settings):
     """
     release_memory()  # that training leaves
     model = run.model()
-    generator = Generator(model, run.vocabulary)
-    score = (
-        evaluate(model, parts.validation, ROWS)
-        if parts.end is None
-        else evaluate_lines(model, parts.validation, parts.end)
-    )
     counted = parts.train if len(parts.train) <= COUNTED else parts.train[-COUNTED_OF_LONG:]
-    steps = ladder(counted, parts.validation, len(parts.vocabulary), models={"this network": score.nats})
+    ngrams = count(counted, len(parts.vocabulary))
+    mixture = Mixture(model, ngrams)
+    losses, alone = mixture.judge(parts.validation, parts.end)
+    score, together = evaluation(alone[:, 0]), float(losses.mean())
+    models = {"this network": score.nats, TOGETHER: together}
+    orders = range(1, ngrams.order + 1)
+    steps = ladder(counted, parts.validation, len(parts.vocabulary), orders, models, ngrams)
+    keep(run, mixture, counted)
+    del mixture, ngrams
+    generator = Generator(model, run.vocabulary)
     found = {
         "nats": score.nats,
         "bpc": score.bpc,
         "standard_error": None if math.isnan(score.standard_error) else score.standard_error,
         "epoch": run.store.choose("best").epoch,
         "ngram": {"name": steps.best_ngram.name, "nats": steps.best_ngram.nats},
+        "together": {"nats": together},
         "ladder": str(steps),
         **({"searched": len(counted)} if len(counted) < len(parts.train) else {}),
         **_novelty(generator, parts, counted),
@@ -106,7 +112,7 @@ def advise(history, found, settings, characters):
 
 def show(found):
     """Write a report for a person."""
-    lines = ["Is it better than n-gram baselines? Nats per character on the held-out part:", "", found["ladder"], ""]
+    lines = [*_best(found), "Nats per character on the held-out part:", "", found["ladder"], ""]
     part = f" from the last {found['searched']:,} characters it was trained on" if "searched" in found else ""
     if "longest_copied" in found:
         lines.append(
@@ -126,6 +132,17 @@ def show(found):
     for temperature, text in found["samples"].items():
         lines += ["", f"--- temperature {temperature} ---", text.strip("\n")]
     return "\n".join([*lines, "", f"Advice: {found['advice'][0].upper()}{found['advice'][1:]}"])
+
+
+def _best(found):
+    """Say which is best: the network, n-grams, or both together."""
+    if "together" not in found:  # a report of an earlier version
+        return
+    ngram, both = found["ngram"], found["together"]["nats"]
+    yield (
+        f"The network has {found['nats']:.4f} nats per character, the {ngram['name']} {ngram['nats']:.4f}, "
+        f"{TOGETHER} {both:.4f}."
+    )
 
 
 def _novelty(generator, parts, train):

@@ -51,6 +51,7 @@ def command_parser():
     _run_argument(score)
     score.add_argument("text", metavar="TEXT", help="a file, a folder, a URL or a corpus's name")
     _source_options(score)
+    _network_option(score)
     _unknown_options(score)
     _add_share(add)
     _run_argument(_add(add, "info", verbs.info, "show what a run folder holds, its curve and how to go on"))
@@ -139,6 +140,10 @@ def _run_argument(parser):
     parser.add_argument("path", metavar="RUN", help="the folder of a run, or the name of a reference model")
 
 
+def _network_option(parser):
+    parser.add_argument("--network", action="store_true", help="the network alone, without the n-grams beside it")
+
+
 def _source_options(parser):
     parser.add_argument("--pattern", help="which files of a folder (*.txt)")
     parser.add_argument("--limit", type=_natural, help="characters to read at most")
@@ -148,6 +153,7 @@ def _generation_options(parser):
     parser.add_argument("--prompt", default="", help="text to continue")
     parser.add_argument("--length", type=_whole, help="characters to write")
     parser.add_argument("--seed", type=_whole, help="the same seed writes the same text")
+    _network_option(parser)
     _unknown_options(parser)
 
 

@@ -166,7 +166,7 @@ def _same_network(run, given):
 def sample(options):
     """Write text."""
     run = Run.load(options.path)
-    generator, prompt, show = run.generator(), _prompt(run, options.prompt), reader(run)
+    generator, prompt, show = _generator(run, options), _prompt(run, options.prompt), reader(run)
     names = ("temperature", "top_k", "top_p", "unknown", "replacement")
     sampling = {name: getattr(options, name) for name in names}
     stop = [run.to_network(stop) for stop in options.stop] if options.stop else None
@@ -189,11 +189,24 @@ def compare(options):
     """Write one sample for each temperature, side by side."""
     run = Run.load(options.path)
     asked = _prompt(run, options.prompt), options.temperatures, options.length, options.seed
-    found = run.generator().compare(*asked, unknown=options.unknown, replacement=options.replacement)
+    found = _generator(run, options).compare(*asked, unknown=options.unknown, replacement=options.replacement)
     texts = [run.display(text) for text in found.texts]
     if options.json:
         return _print_json({f"{t:g}": text for t, text in zip(found.temperatures, texts, strict=True)})
     print(side_by_side([f"temperature {t:g}" for t in found.temperatures], [plain(text) for text in texts]))
+
+
+def _model(run, options):
+    """The run's network and n-grams together, or its network alone: where it has no more, or that is asked for."""
+    from charlm.anytext.together import together
+
+    return (None if options.network else together(run)) or run.model()
+
+
+def _generator(run, options):
+    from charlm.generation import Generator
+
+    return Generator(_model(run, options), run.vocabulary)
 
 
 def _prompt(run, given):
@@ -215,7 +228,8 @@ def score(options):
         corpus = read_text(resolve_source(options.text, options.pattern, run.reads_bytes, options.limit))
     ids = run.vocabulary.encode(corpus.text, options.unknown, options.replacement)
     end = int(run.vocabulary.encode("\n")[0]) if run.reads_lines else None
-    found = evaluate(run, ids, rows=64) if end is None else evaluate_lines(run, ids, end)
+    model = _model(run, options)
+    found = evaluate(model, ids, rows=64) if end is None else evaluate_lines(model, ids, end)
     if options.json:
         facts = {"nats": found.nats, "bpc": found.bpc, "perplexity": found.perplexity}
         return _print_json({**facts, "characters": len(found.losses)})

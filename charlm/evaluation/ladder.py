@@ -60,7 +60,7 @@ class Ladder(NamedTuple):
         return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>{notes}"
 
 
-def ladder(train, validation, vocab_size, orders=range(1, 10), models=None):
+def ladder(train, validation, vocab_size, orders=range(1, 10), models=None, counted=None):
     """Line up n-grams, compressors and models on one validation text.
 
     Args:
@@ -68,6 +68,7 @@ def ladder(train, validation, vocab_size, orders=range(1, 10), models=None):
         vocab_size: characters in the vocabulary, V.
         orders: Kneser-Ney orders to try, each 1 to 12; shown up to the best one.
         models: {name: nats per character on the same validation text}, shown last.
+        counted: the `NgramCounts` of train, where it is counted already.
 
     Returns:
         `Ladder(rows, notes, absent)` with `best_ngram`; `print` shows the table.
@@ -80,7 +81,7 @@ def ladder(train, validation, vocab_size, orders=range(1, 10), models=None):
     validation = checked_ids(validation, vocab_size, "validation text")
     orders = checked_orders(orders)
     models = [Row(str(name), _checked_nats(name, nats), "model") for name, nats in (models or {}).items()]
-    ngrams, worse = _ngram_rows(train, validation, vocab_size, orders)
+    ngrams, worse = _ngram_rows(counted or train, validation, vocab_size, orders)
     compressors = compressor_nats(train, validation, vocab_size).items()
     rows = (
         Row(f"uniform over {vocab_size}", math.log(vocab_size), "n-gram"),

@@ -24,7 +24,7 @@ ROWS = 32  # read side by side
 CHUNK = 128  # characters of each row at a time
 WARMUP = 200  # characters that a row reads before it counts
 AT_ONCE = 300_000  # probabilities of one model that are computed together
-FITTED = 60_000, 6_000_000  # characters, and probabilities of one model, that the weights are fitted on at most
+FITTED = 40_000, 4_000_000  # characters, and probabilities of one model, that the weights are fitted on at most
 PRIOR = 50.0  # characters' worth of belief in the weights of all contexts together, for those of each number of them
 STEPS, CLOSE = 20, 1e-3  # of Newton's method
 
@@ -65,7 +65,7 @@ class Mixture:
         """Choose the weights under which a text is likeliest.
 
         Args:
-            ids: (characters,) ids that no part was trained on; the first 60,000 of them count, fewer where the
+            ids: (characters,) ids that no part was trained on; the first 40,000 of them count, fewer where the
                 vocabulary is large.
             end: id of the line break, where the text is a list whose lines are read one by one.
 
@@ -87,7 +87,8 @@ class Mixture:
             ids, end: as for `fit`.
 
         Returns:
-            (scored characters,) nats, in the order of the text.
+            `(losses, parts)`: (scored characters,) nats in the order of the text, and those of each part alone,
+            (scored characters, parts).
 
         Raises:
             ValueError: as for `fit`, for each half.
@@ -95,18 +96,20 @@ class Mixture:
         half = len(ids) // 2
         if end is not None and (breaks := np.flatnonzero(ids[:half] == end)).size:
             half = breaks[-1] + 1
-        halves = [self._sample(part, end) for part in (ids[:half], ids[half:])]
+        halves = [self._sample(part, end, share=2) for part in (ids[:half], ids[half:])]
         first, second = (fit_weights(*half, contexts=self.orders[-1]) for half in halves)
         self.weights = fit_weights(*map(np.concatenate, zip(*halves, strict=True)), contexts=self.orders[-1])
-        weights, losses = np.concatenate([second, first]), np.full(len(ids), np.nan)
+        weights, losses = np.concatenate([second, first]), np.full((len(ids), 1 + self.weights.shape[1]), np.nan)
         for places, features, matched, targets in self.read(ids, end):
             log_p = log_mix(features, matched + (places >= half) * (self.orders[-1] + 1), weights)
-            losses[places] = -log_p[np.arange(len(targets)), targets]
-        return losses[~np.isnan(losses)]
+            at = np.arange(len(targets))
+            losses[places] = -np.concatenate([log_p[at, targets, None], features[at, :, targets]], axis=1)
+        losses = losses[~np.isnan(losses[:, 0])]
+        return losses[:, 0], losses[:, 1:]
 
-    def _sample(self, ids, end):
-        """Read what weights are fitted on: features, matched, targets."""
-        most = min(FITTED[0], FITTED[1] // self.vocab_size)
+    def _sample(self, ids, end, share=1):
+        """Read what weights are fitted on, or the `share`th part of it: features, matched, targets."""
+        most = min(FITTED[0], FITTED[1] // self.vocab_size) // share
         pieces = [piece[1:] for piece in self.read(ids[:most], end)]
         return [np.concatenate(part) for part in zip(*pieces, strict=True)]
 
@@ -193,7 +196,7 @@ def _newton(features, targets, prior, belief):
     """Minimise the loss plus `belief` / 2 times the squared distance from `prior`: both are convex."""
     weights = prior
     for _ in range(STEPS):
-        gradient, curvature = _derivatives(features, targets, weights)
+        gradient, curvature = derivatives(features, targets, weights)
         step = np.linalg.solve(curvature + belief * np.eye(len(prior)), gradient + belief * (weights - prior))
         weights = weights - step
         if np.abs(step).max() < CLOSE:
@@ -201,7 +204,7 @@ def _newton(features, targets, prior, belief):
     return weights
 
 
-def _derivatives(features, targets, weights, some=4096):
+def derivatives(features, targets, weights, some=4096):
     """Gradient and curvature of the summed loss in the weights: means and covariances of the features."""
     gradient, curvature = np.zeros(len(weights)), np.zeros((len(weights), len(weights)))
     for i in range(0, len(targets), some):
@@ -279,7 +282,9 @@ def distributions(trie, contexts, orders, vocab_size):
             if i:
                 asked.append(estimate)
         shorter = estimate
-    return np.stack(asked, axis=1), np.sum(end > begin, axis=1)
+    # A context that is laid out but not counted yet leaves everything to the next shorter one.
+    seen = (end > begin) & (trie.rest[np.maximum(contexts, 0), 1] < 1)
+    return np.stack(asked, axis=1), np.sum(seen[:, : orders[-1]], axis=1)
 
 
 def _check_vocabularies(networks, vocab_size):

@@ -188,12 +188,12 @@ class KneserNey(_InterpolatedNgram):
 
     def _estimate(self, k, highest, contexts, context_count):
         counts = self.ngrams.counts[k] if highest else self._left_neighbours(k)
-        discounts = np.array((0.0, *_discounts(counts)))[np.minimum(counts, 3)]
+        lowered = np.array((0.0, *discounts(counts)))[np.minimum(counts, 3)]
         totals = np.bincount(contexts, counts, context_count)
-        freed = np.bincount(contexts, discounts, context_count)
+        freed = np.bincount(contexts, lowered, context_count)
         seen = totals > 0
         rest = np.divide(freed, totals, np.ones(context_count), where=seen)
-        return (counts - discounts) / totals[contexts], rest
+        return (counts - lowered) / totals[contexts], rest
 
     def _left_neighbours(self, k):
         counts = np.bincount(self.ngrams.suffixes[k + 1], minlength=len(self.ngrams.keys[k]))
@@ -215,15 +215,15 @@ class WittenBell(_InterpolatedNgram):
         return self.ngrams.counts[k] / (totals + kinds)[contexts], rest
 
 
-def _discounts(counts):
+def discounts(counts):
     """D1, D2 and D3+ from the numbers of n-grams with count 1 to 4 (Chen and Goodman 1999)."""
     n1, n2, n3, n4 = np.bincount(np.minimum(counts, 5), minlength=6)[1:5].tolist()
     if min(n1, n2, n3, n4) == 0:
         return _FALLBACK_DISCOUNTS
     y = n1 / (n1 + 2 * n2)
-    discounts = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
-    usable = all(0 < discount <= count for count, discount in enumerate(discounts, start=1))
-    return discounts if usable else _FALLBACK_DISCOUNTS
+    found = 1 - 2 * y * n2 / n1, 2 - 3 * y * n3 / n2, 3 - 4 * y * n4 / n3
+    usable = all(0 < discount <= count for count, discount in enumerate(found, start=1))
+    return found if usable else _FALLBACK_DISCOUNTS
 
 
 class UnsmoothedNgram:

@@ -96,7 +96,10 @@ def test_a_mixture_is_better_than_its_parts_on_text_it_was_not_fitted_on(parts):
     networks, counts, text = parts
     mixture = Mixture(networks, counts, (2, 4, 6))
     ngram = min(KneserNey(order).fit(counts).score(text)[1:].mean() for order in (2, 4, 6))
-    assert mixture.judge(text).mean() < ngram + 0.005
+    losses, parts_alone = mixture.judge(text)
+    assert losses.mean() < ngram + 0.005
+    assert parts_alone[:, 2:].mean(axis=0).min() == pytest.approx(ngram, abs=0.05)
+    assert parts_alone[:, 0].mean() == pytest.approx(evaluate(networks[0], text).nats, abs=1e-3)
 
 
 def test_a_mixture_writes_with_the_generators_settings_and_seeds(parts, vocabulary):

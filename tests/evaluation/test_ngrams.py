@@ -96,7 +96,7 @@ def test_witten_bell_agrees_with_a_bigram_computed_by_hand():
 
 
 def test_discounts_follow_chen_and_goodman():
-    assert ngrams._discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4, 9])) == (0.5, 1.25, 1.0)
+    assert ngrams.discounts(np.array([1, 1, 1, 1, 2, 2, 3, 4, 9])) == (0.5, 1.25, 1.0)
 
 
 @any_model
