@@ -22,6 +22,7 @@ class MixedStep(NamedTuple):
     networks: tuple  # of `NetworkStep`
     orders: tuple  # of the n-gram models
     vocab_size: int
+    most_children: tuple  # of a context of each order
 
     def recurrents(self, weights, states):
         """Multiply the first hidden states of every network."""
@@ -33,7 +34,7 @@ class MixedStep(NamedTuple):
         parts = zip(self.networks, weights["networks"], self._by_network(states), recurrents, strict=True)
         read = [step(network, character, *rest) for step, network, *rest in parts]
         contexts = ngrams.advance(weights["trie"], states[-1][0], character, self.vocab_size)
-        probabilities, matched = ngrams.distributions(weights["trie"], contexts, self.orders, self.vocab_size)
+        probabilities, matched = ngrams.distributions(weights["trie"], contexts, *self[1:])
         features = features_of([logits for _, _, logits in read], probabilities)
         states = (*(layer for layers, _, _ in read for layer in layers), (contexts,))
         return states, tuple(products for _, products, _ in read), mix(features, matched, weights["mix"])
@@ -69,7 +70,9 @@ class MixedLoop(Loop):
         """
         self.loops = [Loop(model) for model in networks]
         self.vocab_size = self.loops[0].vocab_size
-        self.step = MixedStep(tuple(loop.step for loop in self.loops), tuple(orders), self.vocab_size)
+        self.step = MixedStep(
+            tuple(loop.step for loop in self.loops), tuple(orders), self.vocab_size, _most_children(counted, orders[-1])
+        )
         self._counted = {"trie": tf.nest.map_structure(tf.constant, counted), "mix": tf.constant(weights, tf.float32)}
 
     def start(self, rows):
@@ -81,3 +84,13 @@ class MixedLoop(Loop):
     def weights(self, rows):
         """Return the weights as `MixedStep` takes them."""
         return {"networks": [loop.weights(rows) for loop in self.loops], **self._counted}
+
+
+def _most_children(counted, order):
+    """How many children a node has at most, for the nodes of each length from 0 to order - 1."""
+    counts, nodes = np.diff(counted.children), np.arange(1)
+    most = []
+    for _ in range(order):
+        most.append(int(counts[nodes].max()))
+        nodes = np.arange(counted.children[nodes[0]], counted.children[nodes[-1] + 1])
+    return tuple(most)

@@ -34,28 +34,48 @@ def advance(trie, contexts, characters, vocab_size):
     return tf.concat([contexts[:, :1], tf.where(found, longer, -1)], axis=1)
 
 
-def distributions(trie, contexts, orders, vocab_size):
+def distributions(trie, contexts, orders, vocab_size, most_children):
     """Predict the next character, with a model of each order asked.
+
+    A model's estimate is a sum over orders: what each order's count gives to a character, times what all longer ones
+    leave. One product with a matrix of ones and zeros brings the children of all contexts to their characters' places.
 
     Args:
         contexts: (rows, order) nodes, from `start` and `advance`.
         orders: ascending, up to the contexts'.
         vocab_size: characters in the vocabulary, V.
+        most_children: for each order, how many children a node of its contexts has at most.
 
     Returns:
         `(probabilities, matched)`: (rows, models, V), and how many contexts occur in training, (rows,) int32.
     """
     contexts = contexts[:, : orders[-1]]
     begin, end = _children(trie, contexts)
-    nodes, found = _search(trie, begin[..., None], end[..., None], tf.range(vocab_size), vocab_size)
-    own = tf.where(found[..., None], tf.gather(trie.own, nodes), 0.0)  # (rows, order, V, 2)
     rest = tf.where((end > begin)[..., None], tf.gather(trie.rest, tf.maximum(contexts, 0)), 1.0)  # (rows, order, 2)
-    within, asked = tf.fill((tf.shape(contexts)[0], vocab_size), 1 / vocab_size), []
+    characters, own = zip(*(_window(trie, begin[:, k], end[:, k], size) for k, size in enumerate(most_children)))
+    left, asked = tf.ones_like(rest[:, :1, 0]) / vocab_size, []
+    given = tf.zeros((tf.shape(contexts)[0], 0))  # what the orders so far give to the children of their contexts
     for k in range(orders[-1]):
-        within, on_top = (own[:, k, :, i] + rest[:, k, i, None] * within for i in (0, 1))
+        within, on_top = (
+            (tf.concat([given * rest[:, k, i, None], own[k][..., i]], axis=1), left * rest[:, k, i, None])
+            for i in (0, 1)
+        )
         if k + 1 in orders:
             asked.append(on_top)
-    return tf.stack(asked, axis=1), tf.reduce_sum(tf.cast(end > begin, tf.int32), axis=1)
+        given, left = within
+    width = sum(most_children[: orders[-1]])
+    values = tf.stack([tf.pad(given, [[0, 0], [0, width - given.shape[1]]]) for given, _ in asked], axis=1)
+    places = tf.cast(tf.concat(characters, axis=1)[..., None] == tf.range(vocab_size), tf.float32)  # (rows, width, V)
+    everywhere = tf.stack([left for _, left in asked], axis=1)  # (rows, models, 1)
+    return tf.matmul(values, places) + everywhere, tf.reduce_sum(tf.cast(end > begin, tf.int32), axis=1)
+
+
+def _window(trie, begin, end, size):
+    """The children from `begin` to `end`, `size` of them: characters (rows, size), -1 beyond, and `own` (rows, size, 2)."""
+    places = begin[:, None] + tf.range(size)
+    there, places = places < end[:, None], tf.minimum(places, tf.shape(trie.characters)[0] - 1)
+    characters = tf.where(there, tf.cast(tf.gather(trie.characters, places), tf.int32), -1)
+    return characters, tf.where(there[..., None], tf.gather(trie.own, places), 0.0)
 
 
 def _find(trie, contexts, characters, vocab_size):

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.engine import ngrams as engine_ngrams
+from charlm.engine.mixed import _most_children
 from charlm.evaluation import mixture as mixtures
 from charlm.evaluation.mixture import Mixture, distributions, fit_weights, make_trie
 from charlm.evaluation.ngrams import KneserNey, NgramCounts
@@ -43,10 +44,10 @@ def test_the_compiled_steps_walk_finds_the_same(train, text):
     laid_out = make_trie(model)
     trie, known = tf.nest.map_structure(tf.constant, laid_out), known_contexts(model, text)
     expected, matched = distributions(laid_out, known, (2, 4), 5)
-    contexts = engine_ngrams.start(1, 4)
+    contexts, most = engine_ngrams.start(1, 4), _most_children(laid_out, 4)
     for i, character in enumerate(text):
         np.testing.assert_array_equal(contexts[0], known[i])
-        found, seen = engine_ngrams.distributions(trie, contexts, (2, 4), 5)
+        found, seen = engine_ngrams.distributions(trie, contexts, (2, 4), 5, most)
         np.testing.assert_allclose(found[0], expected[i], atol=1e-6)
         assert seen[0] == matched[i]
         contexts = engine_ngrams.advance(trie, contexts, tf.constant([character], tf.int32), 5)
