@@ -125,8 +125,7 @@ class Generator:
         """
         if self._state is None:
             raise ValueError("There is nothing to go on from yet: call generate first, or set state.")
-        rows = len(self._state.keys)
-        sampling = self._sampling(rows, temperature, top_k, top_p)
+        sampling = self._sampling(len(self._state.keys), temperature, top_k, top_p)
         return self._join(self._write(self._state, _length(length), sampling, _stops(stop)), verbose)
 
     def score(self, text, unknown="error", replacement=" "):
@@ -162,8 +161,7 @@ class Generator:
             A `Comparison`, which shows as a table in a notebook and as text in a terminal.
         """
         rows = len(temperatures)
-        keys = _keys(seed, 1) * rows
-        texts = self.generate([prompt] * rows, length, list(temperatures), seed=keys, **settings)
+        texts = self.generate([prompt] * rows, length, list(temperatures), seed=_keys(seed, 1) * rows, **settings)
         return Comparison(tuple(temperatures), tuple(texts))
 
     def reset(self):

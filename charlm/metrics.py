@@ -104,6 +104,7 @@ def _checked(model, ids):
 
 
 def evaluation(losses):
+    """Make an `Evaluation` of (scored characters,) nats."""
     return Evaluation(float(losses.mean(dtype=np.float64)), _standard_error(losses), losses)
 
 

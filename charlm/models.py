@@ -21,6 +21,7 @@ def build_model(
     layers=1,
     embedding_dim=256,
     dropout=0.0,
+    weight_dropout=0.0,
     batch_size=None,
     stateful=False,
     precision=None,
@@ -36,7 +37,8 @@ def build_model(
         units: width of each recurrent layer.
         layers: number of recurrent layers.
         embedding_dim: width of a character's vector.
-        dropout: share of each recurrent layer's outputs dropped while training, 0 to below 1.
+        dropout, weight_dropout: shares of each recurrent layer's outputs, and of its recurrent kernel, that are dropped
+            while training, 0 to below 1; the latter for a whole batch.
         batch_size: rows of every batch, where it is fixed.
         stateful: whether state carries over from batch to batch; needs `batch_size`.
         precision: of the products: "float32", "bfloat16", "float16", or "auto", which takes this machine's
@@ -50,17 +52,18 @@ def build_model(
         ValueError: an unknown cell or precision, a size below 1, dropout outside [0, 1), or stateful without a batch size.
     """
     sizes = {"vocab_size": vocab_size, "units": units, "layers": layers, "embedding_dim": embedding_dim}
-    _check_arguments(cell, dropout, batch_size, stateful, precision, **sizes)
+    _check_arguments(cell, (dropout, weight_dropout), batch_size, stateful, precision, **sizes)
     start_xla()
     with _dtype_policy(precision):
-        return _stack(vocab_size, cell, units, layers, embedding_dim, dropout, batch_size, stateful)
+        return _stack(vocab_size, cell, units, layers, embedding_dim, dropout, weight_dropout, batch_size, stateful)
 
 
-def _stack(vocab_size, cell, units, layers, embedding_dim, dropout, batch_size, stateful):
+def _stack(vocab_size, cell, units, layers, embedding_dim, dropout, weight_dropout, batch_size, stateful):
+    kind = {"return_sequences": True, "stateful": stateful, "weight_dropout": weight_dropout}
     stack = [rnn.Embedding(vocab_size, embedding_dim, name="embedding")]
     for number in range(1, layers + 1):
         suffix = "" if layers == 1 else f"_{number}"
-        stack.append(LAYERS[cell](units, return_sequences=True, stateful=stateful, name=cell + suffix))
+        stack.append(LAYERS[cell](units, name=cell + suffix, **kind))
         if dropout:
             stack.append(keras.layers.Dropout(dropout, name="dropout" + suffix))
     stack.append(keras.layers.Dense(vocab_size, dtype="float32", name="logits"))
@@ -105,9 +108,8 @@ def with_batch_size(model, batch_size, stateful=None):
     Returns:
         A new model, not compiled; its states are zero.
     """
-    arguments = build_arguments(model)
-    stateful = arguments["stateful"] if stateful is None else stateful
-    copy = build_model(**{**arguments, "batch_size": batch_size, "stateful": stateful})
+    changed = {"batch_size": batch_size} | ({} if stateful is None else {"stateful": stateful})
+    copy = build_model(**build_arguments(model) | changed)
     copy.set_weights(model.get_weights())
     return copy
 
@@ -124,6 +126,7 @@ def build_arguments(model):
         "layers": len(recurrent),
         "embedding_dim": embedding.output_dim,
         "dropout": dropouts[0] if dropouts else 0.0,
+        "weight_dropout": getattr(recurrent[0], "weight_dropout", 0.0),
         "batch_size": model.input_shape[0],
         "stateful": recurrent[0].stateful,
         # None for Keras' other policies, which `build_model` does not set.
@@ -183,7 +186,7 @@ def _optimizer(learning_rate, clip_norm, weight_decay, decay_steps=None, warmup_
     return keras.optimizers.Adam(rate, weight_decay=weight_decay or None, global_clipnorm=clip_norm)
 
 
-def _check_arguments(cell, dropout, batch_size, stateful, precision, **sizes):
+def _check_arguments(cell, dropouts, batch_size, stateful, precision, **sizes):
     if cell not in LAYERS:
         raise ValueError(f"cell={cell!r} is not known; choose one of {', '.join(LAYERS)}.")
     if precision not in (None, "auto", *POLICIES):
@@ -192,10 +195,9 @@ def _check_arguments(cell, dropout, batch_size, stateful, precision, **sizes):
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1.")
     if sizes["vocab_size"] == 1:
-        raise ValueError(
-            "vocab_size is 1: in a text of one distinct character there is nothing to predict. Use another."
-        )
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout is {dropout}; it is a share of outputs, at least 0 and below 1.")
+        raise ValueError("vocab_size is 1: with one distinct character there is nothing to predict. Use another text.")
+    for name, share in zip(("dropout", "weight_dropout"), dropouts):
+        if not 0 <= share < 1:
+            raise ValueError(f"{name} is {share}; it is a share of what is dropped, at least 0 and below 1.")
     if stateful and batch_size is None:
         raise ValueError("stateful=True carries one state per row and so needs a batch_size; give one.")

@@ -114,7 +114,7 @@ def test_cudnns_conditions_hold():
     [
         ({"cell": "GRU"}, "cell='GRU'.*rnn, gru, lstm"),
         ({"layers": 0}, "layers is 0; it must be at least 1"),
-        ({"vocab_size": 1}, "vocab_size is 1: in a text of one distinct character there is nothing to predict"),
+        ({"vocab_size": 1}, "vocab_size is 1: with one distinct character there is nothing to predict"),
         ({"units": 0}, "units is 0"),
         ({"vocab_size": 0}, "vocab_size is 0"),
         ({"embedding_dim": -1}, "embedding_dim is -1"),

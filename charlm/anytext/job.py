@@ -229,7 +229,8 @@ def _first_model(settings, parts, seed, init_from):
     carried = parts.end is None
     rows = {"batch_size": settings.batch_size if carried else None, "stateful": carried}
     if init_from:
-        model = extend(init_from, parts.vocabulary, dropout=settings.dropout, precision=settings.precision, **rows)
+        dropped = {"dropout": settings.dropout, "weight_dropout": settings.weight_dropout}
+        model = extend(init_from, parts.vocabulary, **dropped, precision=settings.precision, **rows)
     else:
         model = build_model(len(parts.vocabulary), **settings.network(), **rows)
     return compile_model(model, settings.learning_rate, weight_decay=settings.weight_decay)  # `Clock` lets it fall
@@ -239,4 +240,5 @@ def _settings_of(run):
     """Read the settings from a run that `begin` made."""
     model, training = run.settings["model"], run.settings["training"]
     known = {**training, **run.data, **{name: value for name, value in model.items() if name != "batch_size"}}
+    known.setdefault("weight_dropout", 0.0)  # of runs that an earlier version began
     return Settings(**{name: known[name] for name in NAMES})

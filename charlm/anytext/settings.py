@@ -40,6 +40,7 @@ class Settings:
     layers: int
     embedding_dim: int
     dropout: float
+    weight_dropout: float
     batch_size: int
     sequence_length: int | None  # None for lines
     epochs: int
@@ -57,7 +58,7 @@ class Settings:
 
     def network(self):
         """The arguments of `build_model`, but for the vocabulary's size and the batch."""
-        names = ("cell", "units", "layers", "embedding_dim", "dropout", "precision")
+        names = ("cell", "units", "layers", "embedding_dim", "dropout", "weight_dropout", "precision")
         return {name: getattr(self, name) for name in names}
 
 
@@ -114,7 +115,7 @@ def resize(settings, characters, distinct, seconds, speed):
         seconds: that training may take.
         speed: as in `suggest`.
     """
-    free = {"units", "epochs", "dropout", "weight_decay", "learning_rate"} - set(settings.given)
+    free = {"units", "epochs", "dropout", "weight_dropout", "weight_decay", "learning_rate"} - set(settings.given)
     kept = {name: getattr(settings, name) for name in NAMES if name not in free}
     chosen, reasons = {**kept, "minutes": seconds / 60}, []
     if "units" not in chosen:
@@ -326,5 +327,6 @@ def _regularise(characters, epochs, chosen, reasons):
             f"Dropout {dropout}: {'so little text is soon memorised' if small else 'for a text of this size and so many epochs'}."
         )
     chosen.setdefault("dropout", dropout)
+    chosen.setdefault("weight_dropout", 0.0)
     chosen.setdefault("weight_decay", 0.1 if lines else 0.05)
     chosen.setdefault("learning_rate", 4e-3 if chosen["units"] <= 512 else 3e-3)

@@ -9,7 +9,7 @@ from charlm.runs import Run
 from charlm.vocabulary import MARK, Vocabulary, count_characters
 
 NEW_CHANCE = 1e-4  # initial probability of all new characters together, at an average place
-MAY_DIFFER = {"dropout", "batch_size", "stateful", "precision"}
+MAY_DIFFER = {"dropout", "weight_dropout", "batch_size", "stateful", "precision"}
 
 
 def extended_vocabulary(known, text, min_count=1):

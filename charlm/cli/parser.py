@@ -196,6 +196,7 @@ SETTINGS = {
     "layers": (_natural, "recurrent layers"),
     "embedding_dim": (_natural, "width of a character's vector"),
     "dropout": (_share, "share of outputs dropped in training"),
+    "weight_dropout": (_share, "share of recurrent weights dropped in training"),
     "batch_size": (_natural, "rows of a batch"),
     "sequence_length": (_natural, "characters of a row"),
     "epochs": (_natural, "times that the text is read"),

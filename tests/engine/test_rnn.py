@@ -344,3 +344,39 @@ def test_an_eager_tape_gives_the_compiled_gradients(name):
             loss = tf.reduce_sum(tf.sin(layer(tf.constant(inputs))))
         found.append(tape.gradient(loss, [variable.value for variable in layer.trainable_variables]))
     assert_close(found[1], found[0])
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_weight_dropout_computes_with_a_thinned_recurrent_kernel_and_only_in_training(cell, fast, monkeypatch):
+    layer = {"rnn": rnn.SimpleRNN, "gru": rnn.GRU, "lstm": rnn.LSTM}[cell](6, return_sequences=True, weight_dropout=0.5)
+    inputs = tf.random.stateless_normal((2, 5, 3), (0, 1))
+    still = layer(inputs)
+    dropped = []
+
+    def dropout(kernel, rate, seed):
+        dropped.append(keras.ops.convert_to_tensor(kernel) * (np.arange(6) % 2)[:, None] / (1 - rate))
+        return dropped[-1]
+
+    monkeypatch.setattr(rnn.keras.random, "dropout", dropout)
+    if not fast:
+        monkeypatch.setattr(rnn, "covers", lambda *_: False)
+    np.testing.assert_allclose(layer(inputs), still, atol=1e-6)
+    thinned = layer(inputs, training=True)
+    assert len(dropped) == 1
+    kept = layer.cell.recurrent_kernel
+    kept.assign(dropped[0])
+    np.testing.assert_allclose(thinned, layer(inputs), atol=1e-6)
+
+
+def test_weight_dropout_changes_from_batch_to_batch_and_lets_gradients_through():
+    layer = rnn.LSTM(6, weight_dropout=0.5)
+    inputs = tf.random.stateless_normal((2, 5, 3), (0, 1))
+    layer(inputs)
+    first, second = (layer(inputs, training=True) for _ in range(2))
+    assert not np.allclose(first, second)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(inputs, training=True))
+    gradient = tape.gradient(loss, layer.cell.recurrent_kernel.value).numpy()
+    assert 0.2 < np.mean(gradient == 0) < 0.8  # of what was dropped
+    assert rnn.LSTM.from_config(layer.get_config()).weight_dropout == 0.5
