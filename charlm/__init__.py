@@ -15,8 +15,11 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "anytext.settings": ["suggest"],
+    "anytext.together": ["together"],
     "anytext.transfer": ["extend", "extended_vocabulary"],
     "corpora": ["Corpus", "list_corpora", "load_corpus", "load_folder", "unique_lines"],
+    "evaluation.adaptive": ["evaluate_while_learning"],
+    "evaluation.mixture": ["Mixture"],
     "generation": ["Generator", "generate_text"],
     "metrics": ["evaluate", "evaluate_lines"],
     "models": ["build_model", "compile_model", "with_batch_size"],

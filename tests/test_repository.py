@@ -171,7 +171,7 @@ ROOMS = {  # each may import from itself and from the rooms named: one way, with
     "engine": ["support"],
     "plots": [],
     "core": ["support", "engine"],
-    "evaluation": ["core", "support"],
+    "evaluation": ["core", "engine", "support"],
     "inspection": ["core", "engine", "support"],
     "lessons": ["core", "support"],
     "anytext": ["core", "evaluation", "engine", "support"],

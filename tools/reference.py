@@ -2,6 +2,7 @@
 
     python -m tools.reference train linux        makes runs/reference-linux, or goes on where it was cut off
     python -m tools.reference publish linux      weighs it, and writes the folder that comes with the package
+    python -m tools.reference weigh linux        weighs a published one again, and writes its card
 
 A published folder is a run folder, which `charlm.Run.load("linux")` opens, with weights in float16, without the
 optimizer, and with a model card, README.md, whose figures are of those weights.
@@ -21,8 +22,11 @@ import numpy as np
 
 import charlm
 from charlm.anytext.split import batches, cut, encode
+from charlm.anytext.together import count, counted_part, keep_weights
 from charlm.corpora import registry
+from charlm.evaluation.adaptive import evaluate_while_learning
 from charlm.evaluation.ladder import ladder
+from charlm.evaluation.mixture import Mixture
 from charlm.evaluation.novelty import longest_copied, names_novelty
 from charlm.runs import REFERENCES
 
@@ -61,10 +65,10 @@ RECIPES = {
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("step", choices=("train", "publish"))
+    parser.add_argument("step", choices=("train", "publish", "weigh"))
     parser.add_argument("corpus", choices=RECIPES)
     arguments = parser.parse_args()
-    {"train": train, "publish": publish}[arguments.step](arguments.corpus)
+    {"train": train, "publish": publish, "weigh": weigh}[arguments.step](arguments.corpus)
 
 
 def run_folder(name):
@@ -149,7 +153,13 @@ def publish(name):
     size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     if size > MOST_BYTES:
         raise ValueError(f"{folder} has {size:,} bytes; {MOST_BYTES:,} are allowed. Use fewer units.")
-    (folder / "README.md").write_text(card(name, best.epoch), encoding="utf-8")
+    weigh(name)
+
+
+def weigh(name):
+    """Fit a published model's mixture, and write its weights and the model card."""
+    run = charlm.Run.load(REFERENCES / name)
+    (run.path / "README.md").write_text(card(name, run.store.choose("best").epoch), encoding="utf-8")
 
 
 def save_halved(model, path):
@@ -176,7 +186,12 @@ def card(name, epoch):
     score = (
         charlm.evaluate_lines(model, parts.validation, parts.end) if lines else charlm.evaluate(model, parts.validation)
     )
-    ngram = ladder(parts.train, parts.validation, len(parts.vocabulary)).best_ngram
+    counted = counted_part(parts.train)
+    mixture = Mixture(model, count(counted, len(parts.vocabulary)))
+    ngram = ladder(counted, parts.validation, len(parts.vocabulary), counted=mixture.ngrams).best_ngram
+    both = mixture.judge(parts.validation, parts.end)[0].mean()
+    keep_weights(run.path, mixture)
+    learning = None if lines else evaluate_while_learning(mixture, counted, parts.validation).nats
     seconds = sum(row["seconds"] for row in run.history())
     facts = {
         "corpus": f"{entry['title']}, {len(corpus.text):,} characters, sha256 `{corpus.sha256}`",
@@ -189,6 +204,16 @@ def card(name, epoch):
         "validation": f"**{score.nats:.4f} ± {score.standard_error:.4f} nats** per character, {score.bpc:.3f} bpc, "
         + ("each line from zero state" if lines else "in one pass with carried state"),
         f"best n-gram: {ngram.name}": f"{ngram.nats:.4f} nats, the best Kneser-Ney order on the same split",
+        "together": f"**{both:.4f} nats**, network and n-grams of orders {', '.join(map(str, mixture.orders))}, weights "
+        "for each half of the validation part fitted on the other",
+        **(
+            {}
+            if lines
+            else {
+                "together, learning while they read": f"**{learning:.4f} nats**, not to be compared with "
+                "models that stay as they are"
+            }
+        ),
         **novelty(run, parts),
     }
     table = "\n".join(f"| {fact} | {value} |" for fact, value in facts.items())

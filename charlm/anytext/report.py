@@ -4,7 +4,7 @@ import json
 import math
 
 from charlm.anytext.settings import longest_training
-from charlm.anytext.together import count, keep
+from charlm.anytext.together import COUNTED, count, counted_part, keep
 from charlm.evaluation.ladder import ladder
 from charlm.evaluation.mixture import Mixture
 from charlm.evaluation.novelty import longest_copied, names_novelty
@@ -19,8 +19,6 @@ SHOWN_LINES = 10
 COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
 COPIED = 80  # characters in one go, from which on a network has memorised them
 NAMES_SAMPLED = 1000
-COUNTED = 5_000_000  # training characters, above which only the last `COUNTED_OF_LONG` are counted and searched
-COUNTED_OF_LONG = 1_500_000
 TOGETHER = "both together"
 WIDE = 0.25  # nats between training and validation, from which on regularising helps
 LITTLE = 300_000  # characters to train on, below which n-grams are hard to beat
@@ -45,7 +43,7 @@ def report(run, parts, settings):
     """
     release_memory()  # that training leaves
     model = run.model()
-    counted = parts.train if len(parts.train) <= COUNTED else parts.train[-COUNTED_OF_LONG:]
+    counted = counted_part(parts.train)  # and searched
     ngrams = count(counted, len(parts.vocabulary))
     mixture = Mixture(model, ngrams)
     losses, alone = mixture.judge(parts.validation, parts.end)

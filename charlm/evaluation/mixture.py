@@ -75,13 +75,15 @@ class Mixture:
         Raises:
             ValueError: too few characters, or ids outside the vocabulary.
         """
+        ids = checked_ids(ids, self.vocab_size, "text to fit on", minimum=2)
         self.weights = fit_weights(*self._sample(ids, end), contexts=self.orders[-1])
         return self
 
     def judge(self, ids, end=None):
         """Measure the loss on a text that no part was trained on, with weights that the judged text had no say in.
 
-        The weights for each half are fitted on the other one; in the end `weights` are those fitted on both.
+        The weights for each half are fitted on the other one, where that has two characters or more; in the end
+        `weights` are those fitted on both.
 
         Args:
             ids, end: as for `fit`.
@@ -91,7 +93,7 @@ class Mixture:
             (scored characters, parts).
 
         Raises:
-            ValueError: as for `fit`, for each half.
+            ValueError: as for `fit`.
         """
         half = len(ids) // 2
         if end is not None and (breaks := np.flatnonzero(ids[:half] == end)).size:
@@ -110,8 +112,9 @@ class Mixture:
     def _sample(self, ids, end, share=1):
         """Read what weights are fitted on, or the `share`th part of it: features, matched, targets."""
         most = min(FITTED[0], FITTED[1] // self.vocab_size) // share
-        pieces = [piece[1:] for piece in self.read(ids[:most], end)]
-        return [np.concatenate(part) for part in zip(*pieces, strict=True)]
+        nothing = np.zeros((0, self.weights.shape[1], self.vocab_size), np.float32), *np.zeros((2, 0), np.int64)
+        pieces = [piece[1:] for piece in self.read(ids[:most], end)] if len(ids) > 1 else []
+        return [np.concatenate(part) for part in zip(nothing, *pieces, strict=True)]
 
     def read(self, ids, end=None):
         """Let the parts read a text.

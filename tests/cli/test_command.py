@@ -73,8 +73,8 @@ def test_train_says_what_it_does_and_how_good_it_is(folder):
     for part in ("Corpus('cats', ", "units 8", "Run folder: runs/cats", "epoch 2/2: loss", "bpc", "characters/s"):
         assert part in shown
     for part in (
-        "Is it better than n-gram baselines?",
-        "Kneser-Ney",
+        "nats per character, the Kneser-Ney",
+        "both together",
         "this network",
         "Did it memorise its text?",
         "Advice: ",
@@ -85,7 +85,33 @@ def test_train_says_what_it_does_and_how_good_it_is(folder):
     assert [row["epoch"] for row in run.history()] == [1, 2]
     report = json.loads((run.path / "report.json").read_text())
     validation = charlm.split(TEXT)[1]
-    assert charlm.evaluate(run, run.vocabulary.encode(validation), rows=64).nats == pytest.approx(report["nats"])
+    ids = run.vocabulary.encode(validation)
+    assert charlm.evaluate(run, ids).nats == pytest.approx(report["nats"], abs=1e-3)
+    assert charlm.evaluate(charlm.together(run), ids).nats == pytest.approx(report["together"]["nats"], abs=0.1)
+    assert report["together"]["nats"] < min(report["nats"], report["ngram"]["nats"]) + 0.005
+
+
+def test_the_command_writes_and_scores_with_both_together_and_with_the_network_alone(run, folder):
+    (folder / "kept.txt").write_text(TEXT[:2000])
+    asked = [("sample", "runs/cats", "--seed", 3, "--length", 80), ("score", "runs/cats", "kept.txt", "--json")]
+    for arguments in asked:
+        both, alone = run(*arguments)[1], run(*arguments, "--network")[1]
+        assert both != alone
+    assert json.loads(run(*asked[1])[1])["nats"] < json.loads(run(*asked[1], "--network")[1])["nats"]
+    opened = charlm.Run.load(folder / "runs" / "cats")
+    assert opened.generator().generate("", 80, seed=3, include_prompt=False) in alone_text(run)
+
+
+def alone_text(run):
+    return run("sample", "runs/cats", "--seed", 3, "--length", 80, "--network")[1]
+
+
+def test_a_damaged_mixture_is_one_clear_line(run, folder, tmp_path):
+    shutil.copytree(folder / "runs" / "cats", tmp_path / "cats")
+    (tmp_path / "cats" / "mixture.npz").write_bytes(b"PK not a zip")
+    code, _, errors = run("sample", tmp_path / "cats")
+    assert code == 2 and errors.count("\n") == 1 and "mixture.npz is damaged" in errors and "--network" in errors
+    assert run("sample", tmp_path / "cats", "--network", "--length", 10)[0] == 0
 
 
 def test_sample_writes_text_the_same_for_the_same_seed(folder):

@@ -12,7 +12,7 @@ from charlm.evaluation import mixture as mixtures
 from charlm.evaluation.mixture import Mixture, distributions, fit_weights, make_trie
 from charlm.evaluation.ngrams import KneserNey, NgramCounts
 from charlm.generation import Generator
-from charlm.metrics import evaluate
+from charlm.metrics import evaluate, evaluate_lines
 from charlm.models import build_model
 
 ids_of = st.lists(st.integers(0, 4), min_size=12, max_size=60).map(np.array)
@@ -116,6 +116,23 @@ def test_a_mixture_writes_with_the_generators_settings_and_seeds(parts, vocabula
     assert "".join(generator.stream("abc", 300, seed=4, temperature=0.8, top_k=3)) == whole
 
 
+@pytest.mark.parametrize("length", [2, 3, 4, 7])
+def test_even_a_few_characters_are_judged(parts, length):
+    networks, counts, text = parts
+    losses, alone = Mixture(networks, counts, (2, 6)).judge(text[:length])
+    assert losses.shape == (length - 1,) and alone.shape == (length - 1, 4) and np.isfinite(losses).all()
+
+
+def test_a_list_is_judged_line_by_line(parts):
+    networks, counts, text = parts
+    mixture = Mixture(networks, counts, (2, 6))
+    losses, alone = mixture.judge(text[:603], end=4)
+    expected = evaluate_lines(networks[1], text[:603], 4)
+    assert len(losses) == len(expected.losses)
+    np.testing.assert_allclose(alone[:, 1], expected.losses, atol=1e-4)
+    np.testing.assert_allclose(losses.mean(), evaluate_lines(mixture, text[:603], 4).nats, atol=0.02)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -135,5 +152,5 @@ def test_parts_that_do_not_belong_together_are_refused(parts, change, message):
 
 def test_an_empty_text_to_fit_on_is_refused(parts):
     networks, counts, _ = parts
-    with pytest.raises(ValueError, match="0 characters of text to read"):
+    with pytest.raises(ValueError, match="0 characters of text to fit on"):
         Mixture(networks, counts, (2, 6)).fit(np.zeros(0, np.int64))

@@ -20,6 +20,7 @@ from charlm.plots.diagrams import DRAWINGS, draw_scores, drawing
 from charlm.plots.history import plot_evolution, plot_history, plot_ladder
 from charlm.plots.neurons import plot_cells, plot_gates, plot_neuron
 from charlm.plots.pages import LEVELS, neuron_page
+from charlm.plots.passage import plot_passage
 from charlm.plots.predictions import plot_predictions
 from charlm.plots.text import GLYPHS, glyph, is_dark, value_scale
 
@@ -265,3 +266,16 @@ def test_scores_show_which_way_each_went():
     axes = draw_scores(np.array([[0.0, 1.0]]), np.array([[2.0, -1.0]]), "a", "a", "ab")
     written = [text.get_text() for text in axes.texts]
     assert "+0.0 ↑ +2.0" in written and "+1.0 ↓ -1.0" in written
+
+
+def test_a_passage_has_a_colour_for_each_character_and_white_for_zero():
+    axes = plot_passage("ab\ncd", [-1.0, 0.5, 0.0, 1.0, 0.0], "nats")
+    image = axes.images[0].get_array()
+    assert image.shape[:2] == (2, 64) and [text.get_text() for text in axes.texts] == ["a", "b", "↵", "c", "d"]
+    assert image[1, 1, :3].min() > 0.95 and image[0, 0, :3].min() < 0.5 > image[1, 0, :3].min()
+
+
+@pytest.mark.parametrize(("text", "values"), [("abc", [1, 2]), ("", [])])
+def test_a_passage_needs_a_number_for_each_character(text, values):
+    with pytest.raises(ValueError, match="give one for each character"):
+        plot_passage(text, values, "nats")
