@@ -1,4 +1,4 @@
-"""`charlm train TEXT --minutes N` and nothing else: the loss it reaches beside the best n-gram, and whether it keeps its time.
+"""`charlm train TEXT --minutes N` and nothing else: the loss it reaches, alone and together with n-grams, and its time.
 
 python -m benchmarks.any_text --minutes 20 a.txt b.txt
 """
@@ -32,6 +32,8 @@ def measure(texts=CORPORA, minutes=MINUTES):
         "nats",
         "best Kneser-Ney",
         "Witten-Bell 4-gram",
+        "together",
+        "learning while they read",
     ]
     return table(heads, rows)
 
@@ -49,13 +51,14 @@ def row(text, minutes, folder):
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     took = (time.perf_counter() - began) / 60
     if done.returncode:
-        return [text, minutes, f"{took:.1f}", "–", "–", f"failed: {done.returncode}", *"–––"]
+        return [text, minutes, f"{took:.1f}", "–", "–", f"failed: {done.returncode}", *"–––––"]
     found = json.loads(done.stdout)
     run = charlm.Run.load(out)
     parts = encode(cut(read_text(resolve_source(text)).text, "streams"), vocabulary=run.vocabulary)
     witten_bell = WittenBell(4).fit(parts.train, len(parts.vocabulary)).score(parts.validation).mean()
     ngram = f"{found['ngram']['nats']:.4f}"
-    network = f"GRU-{found['settings']['units']}, dropout {found['settings']['dropout']}"
+    chosen = found["settings"]
+    network = f"{chosen['cell'].upper()}-{chosen['units']}, dropout {chosen['dropout']}, {chosen['weight_dropout']}"
     return [
         pathlib.Path(text).stem,
         minutes,
@@ -65,7 +68,19 @@ def row(text, minutes, folder):
         f"{found['nats']:.4f}",
         ngram,
         f"{witten_bell:.4f}",
+        f"{found['together']['nats']:.4f}",
+        learning(run, parts),
     ]
+
+
+def learning(run, parts):
+    """The loss of a run's network and n-grams that learn from the held-out part while they read it."""
+    import charlm
+
+    if parts.end is not None:
+        return "–"  # a list has no order to learn along
+    mixture = charlm.together(run)
+    return f"{charlm.evaluate_while_learning(mixture, parts.train, parts.validation).nats:.4f}"
 
 
 def epochs_promised_and_fitting(found, run):

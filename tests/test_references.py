@@ -52,9 +52,36 @@ def test_a_model_card_has_corpus_split_command_and_figures(name):
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"paul_graham"}))
 def test_a_reference_model_is_better_than_counting_by_its_card(name):
-    card = (REFERENCES / name / "README.md").read_text(encoding="utf-8")
-    network, counting = (float(found) for found in re.findall(r"\| \**(\d\.\d{4})[ ±\d.]* nats", card))
+    network, counting = figures(name)[:2]
     assert network < counting
+
+
+def figures(name):
+    """The losses on a card: of the network, the best n-gram, both together, and both while they learn."""
+    card = (REFERENCES / name / "README.md").read_text(encoding="utf-8")
+    return [float(found) for found in re.findall(r"\| \**(\d\.\d{4})[ ±\d.]* nats", card)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reference_model_and_its_ngrams_are_better_together_by_its_card(name):
+    network, counting, together, *learning = figures(name)
+    assert together < min(network, counting)
+    assert all(found < together for found in learning) and len(learning) == (name != "baby_names")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reference_models_mixture_needs_its_text_on_this_machine(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path))
+    monkeypatch.delenv("CHARLM_DATA", raising=False)
+    assert charlm.together(name) is None
+
+
+@pytest.mark.skipif("CHARLM_DATA" not in os.environ, reason="needs the real texts: set CHARLM_DATA")
+def test_a_reference_model_is_as_good_together_as_its_card_says():
+    run, ids = charlm.Run.load("paul_graham"), charlm.load_corpus("paul_graham").text
+    ids = charlm.split(run.vocabulary.encode(ids))[1]
+    # The weights that are kept were fitted on this very text, those of the card on its other half.
+    assert charlm.evaluate(charlm.together(run), ids).nats == pytest.approx(figures("paul_graham")[2], abs=0.02)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -63,7 +90,7 @@ def test_a_card_states_the_loss_that_evaluate_finds_on_the_real_text(name):
         pytest.skip("needs the real texts: set CHARLM_DATA")
     from tools.reference import read
 
-    texts, run = read(name), charlm.Run.load(name)
+    (_, texts), run = read(name), charlm.Run.load(name)
     if texts.end is None:
         found = charlm.evaluate(run, texts.validation[:20_000]).losses
     else:

@@ -22,7 +22,7 @@ NAMES_SAMPLED = 1000
 TOGETHER = "both together"
 WIDE = 0.25  # nats between training and validation, from which on regularising helps
 LITTLE = 300_000  # characters to train on, below which n-grams are hard to beat
-REPORT_SECONDS = 12.0, 6e-6  # in any case, and for each character of the text
+REPORT_SECONDS = 16.0, 8e-6  # in any case, and for each character of the text
 
 
 def report_seconds(characters):

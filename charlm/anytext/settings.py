@@ -21,8 +21,10 @@ READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs
 UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
 MEASURED_WIDTH = 256  # whose products stand for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
+SHORT, LONG = 2.5, 6  # epochs, up to which a text is hardly memorised, and from which on it has to be kept from that
 FIRST_SECONDS, EPOCH_SECONDS = 5.0, 1.0  # beside training: to compile; for an epoch's sample and checkpoint
 FEWEST_CHARACTERS = 100
+PATIENCE = 4, 0.25  # epochs without a better loss, at least, and as a share of those that there are
 MOST_CHARACTERS = 20_000  # distinct ones that a network can choose among in reasonable time and memory
 MANY_CHARACTERS = 256  # distinct ones, above which rare ones are left out
 RARE_SHARE = 0.001  # of a text that the unknown token may stand for
@@ -84,8 +86,8 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
     """
     _check(text, minutes, given)
     split = text if isinstance(text, Split) else cut(text, given.get("feed"), given.get("validation", VALIDATION))
-    chosen = {"cell": "gru", "layers": 1, "patience": 4, "minutes": minutes, **given}
-    chosen |= {"feed": split.feed, "validation": split.validation}
+    chosen = {"layers": 1, "minutes": minutes, **given, "feed": split.feed, "validation": split.validation}
+    chosen.setdefault("cell", "gru" if split.feed == "lines" else "lstm")
     reasons, characters = [], len(split.train)
     if split.feed == "lines":
         reasons.append("Short lines without a text's punctuation: a list, fed line by line, its duplicates taken out.")
@@ -115,7 +117,8 @@ def resize(settings, characters, distinct, seconds, speed):
         seconds: that training may take.
         speed: as in `suggest`.
     """
-    free = {"units", "epochs", "dropout", "weight_dropout", "weight_decay", "learning_rate"} - set(settings.given)
+    followers = {"units", "epochs", "patience", "dropout", "weight_dropout", "weight_decay", "learning_rate"}
+    free = followers - set(settings.given)
     kept = {name: getattr(settings, name) for name in NAMES if name not in free}
     chosen, reasons = {**kept, "minutes": seconds / 60}, []
     if "units" not in chosen:
@@ -170,7 +173,7 @@ def rarest_kept(counts):
 
 def longest_training(characters):
     """How many epochs a text of so many characters is worth, where time does not matter."""
-    return 20 if characters < SMALL else 12 if characters < LARGE else 8
+    return 60 if characters < SMALL else 24 if characters < LARGE else 12
 
 
 def _check(text, minutes, given):
@@ -303,8 +306,12 @@ def _choose_epochs(characters, distinct, chosen, speed, reasons):
             f"About {possible:.1f} epochs fit into {chosen['minutes']:.3g} minutes; the learning rate falls with the time."
         )
     chosen.setdefault("epochs", longest_training(characters))
-    reasons.append(f"{chosen['epochs']} epochs at most; training stops earlier when validation gets no better.")
-    return min(possible, chosen["epochs"])
+    planned = min(possible, chosen["epochs"])
+    chosen.setdefault("patience", max(PATIENCE[0], round(PATIENCE[1] * planned)))
+    reasons.append(
+        f"{chosen['epochs']} epochs at most; training stops after {chosen['patience']} without a better validation loss."
+    )
+    return planned
 
 
 def _epochs_in_time(units, characters, distinct, chosen, speed):
@@ -317,16 +324,20 @@ def _epochs_in_time(units, characters, distinct, chosen, speed):
 
 
 def _regularise(characters, epochs, chosen, reasons):
-    """Choose dropout, weight decay and learning rate: more of the first two the less text there is."""
+    """Choose dropout, weight decay and learning rate: more of the first two the less text there is, the oftener read."""
     lines, small = chosen["feed"] == "lines", characters < SMALL
-    dropout = 0.5 if lines else 0.4 if small else 0.3 if characters < LARGE else 0.2
-    if epochs < 2.5 and not small:
-        dropout = 0.1  # a text read once or twice is not memorised
+    dropout, weights = (
+        (0.5, 0.0) if lines else (0.4, 0.3) if small else (0.25, 0.25) if characters < LARGE else (0.2, 0.2)
+    )
+    if epochs < LONG and not small:
+        dropout, weights = (
+            (0.1 if epochs < SHORT else min(dropout, 0.2)),
+            0.0,
+        )  # what is hardly read twice is not memorised
     if "dropout" not in chosen:
-        reasons.append(
-            f"Dropout {dropout}: {'so little text is soon memorised' if small else 'for a text of this size and so many epochs'}."
-        )
+        why = "so little text is soon memorised" if small else "for a text of this size and so many epochs"
+        reasons.append(f"Dropout {dropout}, of recurrent weights {weights}: {why}.")
     chosen.setdefault("dropout", dropout)
-    chosen.setdefault("weight_dropout", 0.0)
+    chosen.setdefault("weight_dropout", weights)
     chosen.setdefault("weight_decay", 0.1 if lines else 0.05)
     chosen.setdefault("learning_rate", 4e-3 if chosen["units"] <= 512 else 3e-3)

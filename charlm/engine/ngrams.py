@@ -1,8 +1,8 @@
 """N-grams as a trie of flat arrays: the distributions of several orders at once, on plain tensors.
 
 A node is an n-gram, the root the empty one; a node's children, its n-grams with one more character, stand side by side
-in the order of their characters. One binary search finds a child, in every context and for every character at once, so
-the same functions run inside the compiled loop, character by character, and over a text whose contexts are known.
+in the order of their characters. These functions run inside the compiled loop; `charlm.evaluation.mixture` has one for a
+text whose contexts are all known.
 """
 
 from typing import NamedTuple
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class Trie(NamedTuple):
-    """N-grams of orders 1 to K, node by node; the last node stands for all that was not counted.
+    """N-grams of orders 1 to K, node by node; a context that was not counted is -1.
 
     Of two estimates of each order the first takes part in longer ones, the second stands at the top of its own.
     """
@@ -29,9 +29,9 @@ def start(rows, order):
 
 def advance(trie, contexts, characters, vocab_size):
     """Read one of (rows,) characters a row: (rows, order) contexts become those after it."""
-    shorter = contexts[:, :-1]
-    longer, found = _find(trie, shorter, tf.broadcast_to(characters[:, None], tf.shape(shorter)), vocab_size)
-    return tf.concat([contexts[:, :1], tf.where(found, longer, -1)], axis=1)
+    begin, end = _children(trie, contexts[:, :-1])
+    places, found = _search(trie, begin, end, characters[:, None], vocab_size)
+    return tf.concat([contexts[:, :1], tf.where(found, places, -1)], axis=1)
 
 
 def distributions(trie, contexts, orders, vocab_size, most_children):
@@ -78,11 +78,6 @@ def _window(trie, begin, end, size):
     return characters, tf.where(there[..., None], tf.gather(trie.own, places), 0.0)
 
 
-def _find(trie, contexts, characters, vocab_size):
-    """Look up the children of (...) contexts by (...) characters: nodes, and whether they are there."""
-    return _search(trie, *_children(trie, contexts), characters, vocab_size)
-
-
 def _children(trie, contexts):
     """Where the children of nodes begin and end; those of -1 are none."""
     begin = tf.gather(trie.children, tf.maximum(contexts, 0))
@@ -91,11 +86,7 @@ def _children(trie, contexts):
 
 def _search(trie, begin, end, characters, vocab_size):
     """Find characters between `begin` and `end`, by halves: their places, and whether they are there."""
-    last = tf.shape(trie.characters)[0] - 1
-    low, high = (
-        tf.broadcast_to(bound, tf.broadcast_dynamic_shape(tf.shape(begin), tf.shape(characters)))
-        for bound in (begin, end)
-    )
+    last, low, high = tf.shape(trie.characters)[0] - 1, begin, end
     for _ in range(vocab_size.bit_length()):
         middle = (low + high) // 2
         smaller = (low < high) & (tf.cast(tf.gather(trie.characters, tf.minimum(middle, last)), tf.int32) < characters)

@@ -134,24 +134,26 @@ class Mixture:
 
     def _read_rows(self, rows):
         """Read some `_Row`s side by side, chunk by chunk."""
-        longest = max(len(row.ids) for row in rows)
-        steps = CHUNK * -(-(longest - 1) // CHUNK)
-        ids, places = np.zeros((ROWS, steps + 1), np.int32), np.full((ROWS, steps + 1), -1)
-        contexts = np.full((ROWS, steps + 1, self.orders[-1]), -1, np.int32)
-        for i, row in enumerate(rows):
-            ids[i, : len(row.ids)], places[i, row.read : len(row.ids)] = (
-                row.ids,
-                row.place + np.arange(len(row.ids))[row.read :],
-            )
-            contexts[i, : len(row.ids)] = self._contexts(row.ids)
+        ids, places, contexts = self._lay_out(rows)
         for model in self._readers:
             reset_states(model)
-        for begin in range(0, steps, CHUNK):
+        for begin in range(0, ids.shape[1] - 1, CHUNK):
             now, after = np.s_[:, begin : begin + CHUNK], np.s_[:, begin + 1 : begin + CHUNK + 1]
-            logits = [model(ids[now]) for model in self._readers]
-            yield from self._observe(
-                places[after].ravel(), contexts[after].reshape(-1, self.orders[-1]), logits, ids[after].ravel()
-            )
+            logits = [model(ids[now]).numpy().reshape(-1, self.vocab_size) for model in self._readers]
+            contexts_after = contexts[after].reshape(-1, self.orders[-1])
+            yield from self._observe(places[after].ravel(), contexts_after, logits, ids[after].ravel())
+
+    def _lay_out(self, rows):
+        """Return ids, places in the text (-1 for what does not count) and contexts, `ROWS` each, filled up to chunks."""
+        longest = max(len(row.ids) for row in rows)
+        steps = CHUNK * -(-(longest - 1) // CHUNK) + 1
+        ids, places = np.zeros((ROWS, steps), np.int32), np.full((ROWS, steps), -1)
+        contexts = np.full((ROWS, steps, self.orders[-1]), -1, np.int32)
+        for i, row in enumerate(rows):
+            length = len(row.ids)
+            ids[i, :length], contexts[i, :length] = row.ids, self._contexts(row.ids)
+            places[i, row.read : length] = row.place + np.arange(row.read, length)
+        return ids, places, contexts
 
     @functools.cached_property
     def _readers(self):
@@ -160,16 +162,11 @@ class Mixture:
     def _observe(self, places, contexts, logits, targets):
         """Yield what `read` does, of characters with a place."""
         kept = np.flatnonzero(places >= 0)
-        logits = [scores.numpy().reshape(-1, self.vocab_size) for scores in logits]
         for some in np.array_split(kept, max(1, len(kept) * self.vocab_size // AT_ONCE)):
             if len(some):
                 probabilities, matched = distributions(self.trie, contexts[some], self.orders, self.vocab_size)
-                yield (
-                    places[some],
-                    features_of([scores[some] for scores in logits], probabilities).numpy(),
-                    matched,
-                    targets[some],
-                )
+                features = features_of([scores[some] for scores in logits], probabilities).numpy()
+                yield places[some], features, matched, targets[some]
 
     def _contexts(self, ids):
         """Nodes of the contexts of each character: (characters, order), -1 for those that were not counted."""

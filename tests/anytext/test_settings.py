@@ -53,9 +53,19 @@ def test_every_setting_can_be_given():
     build_model(50, **settings.network())
 
 
+def test_a_text_read_often_is_kept_from_being_memorised_and_one_read_hardly_twice_is_not():
+    often, hardly = (suggest(text_of(1_000_000), minutes, SPEED) for minutes in (300, 1))
+    assert often.weight_dropout > 0 == hardly.weight_dropout and often.dropout > hardly.dropout
+    assert often.patience > hardly.patience == 4
+
+
+def test_a_list_is_read_by_a_gru_and_a_text_by_an_lstm():
+    assert [suggest(text, 5, SPEED).cell for text in ("\n".join(NAMES * 3), text_of(9000))] == ["gru", "lstm"]
+
+
 def test_settings_say_why():
     shown = str(suggest(text_of(300_000), 10, SPEED))
-    assert "GRU-" in shown and "epochs at most" in shown and "Dropout" in shown
+    assert "LSTM-" in shown and "epochs at most" in shown and "Dropout" in shown
 
 
 def test_a_list_is_recognised_and_other_texts_are_not():
