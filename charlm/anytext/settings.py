@@ -21,6 +21,7 @@ READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs
 UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
 MEASURED_WIDTH = 256  # whose products stand for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
+OFTEN = 9  # epochs, by the speed of products alone, from which on an LSTM is better than a GRU
 SHORT, LONG = 2.5, 6  # epochs, up to which a text is hardly memorised, and from which on it has to be kept from that
 FIRST_SECONDS, EPOCH_SECONDS = 5.0, 1.0  # beside training: to compile; for an epoch's sample and checkpoint
 FEWEST_CHARACTERS = 100
@@ -87,7 +88,6 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
     _check(text, minutes, given)
     split = text if isinstance(text, Split) else cut(text, given.get("feed"), given.get("validation", VALIDATION))
     chosen = {"layers": 1, "minutes": minutes, **given, "feed": split.feed, "validation": split.validation}
-    chosen.setdefault("cell", "gru" if split.feed == "lines" else "lstm")
     reasons, characters = [], len(split.train)
     if split.feed == "lines":
         reasons.append("Short lines without a text's punctuation: a list, fed line by line, its duplicates taken out.")
@@ -98,8 +98,10 @@ def suggest(text, minutes=MINUTES, speed=None, **given):
         _batches(characters, chosen, reasons)
     chosen.setdefault("precision", best_precision())
     chosen.setdefault("embedding_dim", 64 if characters < SMALL else 128)
+    rough = speed or _rough_speed(chosen)
+    chosen.setdefault("cell", _cell(characters, distinct, chosen, rough))
     if "units" not in chosen:
-        _choose_width(characters, distinct, chosen, speed or _rough_speed(chosen), reasons)
+        _choose_width(characters, distinct, chosen, rough, reasons)
     if speed is None and minutes is not None:
         speed = _own_speed(split, distinct, chosen, reasons, "units" in given)
     epochs = _choose_epochs(characters, distinct, chosen, speed, reasons)
@@ -276,24 +278,39 @@ def _few(batches):
     return " (fewer than 50: expect little)" if batches < FEWEST_BATCHES else ""
 
 
+def _cell(characters, distinct, chosen, speed):
+    """Choose the cell: an LSTM where there is time to read a text often, else a GRU, which learns more in little time."""
+    lstm = {**chosen, "cell": "lstm"}
+    units = chosen.get("units") or _widths(characters, distinct, lstm)[0]
+    often = _epochs_in_time(units, characters, distinct, lstm, speed) >= OFTEN
+    return "lstm" if often and chosen["feed"] != "lines" else "gru"
+
+
+def _widths(characters, distinct, chosen):
+    """List the widths that a text can teach, the widest first."""
+    most = FREE_PARAMETERS + 0.9 * characters
+    if characters > SMALL / 8:
+        most = max(most, 1.01 * _weights(256, distinct, chosen))
+    return [units for units in UNITS if _weights(units, distinct, chosen) <= most] or [UNITS[-1]]
+
+
+def _weights(units, distinct, chosen):
+    return parameters(units, chosen["layers"], chosen["embedding_dim"], distinct, chosen["cell"])
+
+
 def _choose_width(characters, distinct, chosen, speed, reasons):
     """Choose the network's width: the widest that the text can teach and the time allows."""
 
-    def weights(units):
-        return parameters(units, chosen["layers"], chosen["embedding_dim"], distinct, chosen["cell"])
-
     def is_quick(units):  # enough for the text to be read as often as it should be
         read = _epochs_in_time(units, characters, distinct, chosen, speed)
-        return read >= min(3, READ_IN_ALL / characters) and read * characters >= READ_PER_PARAMETER * weights(units)
+        weights = _weights(units, distinct, chosen)
+        return read >= min(3, READ_IN_ALL / characters) and read * characters >= READ_PER_PARAMETER * weights
 
-    most = FREE_PARAMETERS + 0.9 * characters
-    if characters > SMALL / 8:
-        most = max(most, 1.01 * weights(256))
-    fits = [units for units in UNITS if weights(units) <= most] or [UNITS[-1]]
+    fits = _widths(characters, distinct, chosen)
     units = chosen["units"] = next(filter(is_quick, fits), UNITS[-1])
     limit = "the text" if units == fits[0] else "the time"
     reasons.append(
-        f"{chosen['cell'].upper()}-{units}, {weights(units):,} weights for {characters:,} characters to train on: "
+        f"{chosen['cell'].upper()}-{units}, {_weights(units, distinct, chosen):,} weights for {characters:,} characters to train on: "
         f"{limit} allows no more."
     )
 

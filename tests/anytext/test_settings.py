@@ -35,8 +35,8 @@ def test_settings_make_batches_and_are_within_limits(characters, minutes):
 def test_more_minutes_never_give_a_smaller_network_or_fewer_characters_read():
     text = text_of(1_000_000)
     chosen = [suggest(text, minutes, SPEED) for minutes in (0.5, 1, 3, 10, 20, 45, 200)]
-    assert [s.units for s in chosen] == sorted(s.units for s in chosen)
-    assert chosen[0].units < chosen[-1].units
+    sizes = [parameters(s.units, s.layers, s.embedding_dim, 40, s.cell) for s in chosen]
+    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
 
 
 def test_more_text_takes_less_dropout_and_wider_batches():
@@ -59,8 +59,9 @@ def test_a_text_read_often_is_kept_from_being_memorised_and_one_read_hardly_twic
     assert often.patience > hardly.patience == 4
 
 
-def test_a_list_is_read_by_a_gru_and_a_text_by_an_lstm():
-    assert [suggest(text, 5, SPEED).cell for text in ("\n".join(NAMES * 3), text_of(9000))] == ["gru", "lstm"]
+def test_a_text_that_is_read_often_has_an_lstm_and_a_list_or_a_text_of_little_time_a_gru():
+    asked = [("\n".join(NAMES * 3), 5), (text_of(1_000_000), 2), (text_of(1_000_000), 60), (text_of(9000), 5)]
+    assert [suggest(text, minutes, SPEED).cell for text, minutes in asked] == ["gru", "gru", "lstm", "lstm"]
 
 
 def test_settings_say_why():
