@@ -1,19 +1,26 @@
 """Mixtures: the parts are read as they are, weights are those of the least loss, and text comes from all of them."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from charlm.anytext.settings import suggest
+from charlm.anytext.split import batches, cut, encode
+from charlm.anytext.together import count
 from charlm.engine import ngrams as engine_ngrams
 from charlm.engine.mixed import _most_children
 from charlm.evaluation import mixture as mixtures
+from charlm.evaluation.ladder import compressor_nats
 from charlm.evaluation.mixture import Mixture, distributions, fit_weights, make_trie
 from charlm.evaluation.ngrams import KneserNey, NgramCounts
 from charlm.generation import Generator
 from charlm.metrics import evaluate, evaluate_lines
-from charlm.models import build_model
+from charlm.models import build_model, compile_model
 
 ids_of = st.lists(st.integers(0, 4), min_size=12, max_size=60).map(np.array)
 
@@ -154,3 +161,38 @@ def test_an_empty_text_to_fit_on_is_refused(parts):
     networks, counts, _ = parts
     with pytest.raises(ValueError, match="0 characters of text to fit on"):
         Mixture(networks, counts, (2, 6)).fit(np.zeros(0, np.int64))
+
+
+def texts_at_hand():
+    """Real texts and pieces of them, and this project's own files: names and strings of 20,000 characters or more."""
+    data = sorted(Path(os.environ.get("CHARLM_DATA", "/nowhere")).glob("*.txt"))
+    root = Path(__file__).parents[2]
+    own = {
+        "source": sorted(root.glob("charlm/**/*.py")),
+        "tests": sorted(root.glob("tests/**/*.py")),
+        "notebooks": sorted(root.glob("notebooks/*.ipynb")),
+        "prose": sorted([*root.glob("*.md"), *root.glob("docs/*.md"), *root.glob("charlm/pretrained/*/*.md")]),
+    }
+    found = {name: "".join(file.read_text(encoding="utf-8") for file in files) for name, files in own.items()}
+    for file in data:
+        text = file.read_text(encoding="utf-8", errors="replace")
+        found |= {f"{file.stem} / {part}": text[: len(text) // part] for part in (1, 2, 10)}
+    return {name: text[:400_000] for name, text in found.items() if len(text) >= 20_000}
+
+
+@pytest.mark.skipif("CHARLM_DEEP" not in os.environ, reason="takes minutes: set CHARLM_DEEP")
+@pytest.mark.parametrize("name", texts_at_hand() if "CHARLM_DEEP" in os.environ else [])
+def test_together_is_never_worse_than_the_better_part_on_any_text(name):
+    cut_text = cut(texts_at_hand()[name])
+    encoded = encode(cut_text, min_count=2)
+    chosen = suggest(cut_text, None, units=64, epochs=1)
+    train, _ = batches(encoded, chosen)
+    rows = chosen.batch_size if encoded.end is None else None
+    model = build_model(len(encoded.vocabulary), "gru", 64, embedding_dim=32, batch_size=rows, stateful=bool(rows))
+    compile_model(model, 4e-3).fit(train, verbose=0, shuffle=False)
+    losses, alone = Mixture(model, count(encoded.train, len(encoded.vocabulary))).judge(encoded.validation, encoded.end)
+    assert losses.mean() < alone.mean(axis=0).min() + 0.005
+    print(f"{name}: together {losses.mean():.4f}, parts {alone.mean(axis=0).round(4)}")
+    if len(texts_at_hand()[name]) >= 200_000 and encoded.end is None:
+        packed = compressor_nats(encoded.train, encoded.validation, len(encoded.vocabulary))
+        assert losses.mean() < min(packed["bz2"], packed["lzma"])
