@@ -94,7 +94,7 @@ def test_a_network_is_timed_once_for_both_choices_of_its_width(text, feed, monke
 def test_the_measured_speed_says_how_many_epochs_fit():
     text = TEXT * 300
     parts, settings = encode(cut(text)), suggest(text, 10, SPEED)
-    needed = seconds_per_character(settings.units, 1, len(parts.vocabulary), 1)
+    needed = seconds_per_character(settings.units, 1, len(parts.vocabulary), 1, settings.cell)
     fitted = fit_width(settings, parts, 600, speed=1e6 * needed)  # a million characters a second
     assert fitted.reasons == (f"About {595 / (len(parts.train) / 1e6 * 1.035 + 1):.1f} epochs fit into 10 minutes; the learning "
                               "rate falls with the time.",)  # fmt: skip

@@ -27,8 +27,8 @@ def found(nats=1.5, ngram=1.6, **more):
         (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120}, 1_000_000, "memorised passages, 120 characters"),
         (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120, "held_out_copied": 90}, 1_000_000, "memorised"),
         (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120, "held_out_copied": 200}, 1_000_000, "train longer"),
-        (curve(*[(1.6, 1.7 - i / 100) for i in range(20)]), {"ngram": 1.4}, 100_000, "n-grams are hard to beat"),
-        (curve(*[(1.6, 1.7 - i / 100) for i in range(20)]), {}, 5_000_000, "more units"),
+        (curve(*[(1.6, 1.7 - i / 300) for i in range(60)]), {"ngram": 1.4}, 100_000, "n-grams are hard to beat"),
+        (curve(*[(1.6, 1.7 - i / 300) for i in range(60)]), {}, 5_000_000, "more units"),
         ([], {}, 5_000_000, "more units"),  # history.csv was removed
         ([{"epoch": 5, "loss": 1.5, "val_loss": 1.6}], {}, 5_000_000, "train longer"),
     ],
