@@ -36,7 +36,7 @@ def halved(model):
 
 def packed(generator, weights="float16", **facts):
     """What the player's engine needs, without a page around it."""
-    vocabulary, network, cells = generator.vocabulary, generator.loop.network, generator.loop.cells
+    vocabulary, network, cells = generator.vocabulary, generator.loop.network, generator.loop.step.cells
     return {
         "cell": cells[0],
         "layers": len(cells),

@@ -316,7 +316,7 @@ def test_where_scripts_do_not_run_samples_stand_side_by_side(hostile):
 
 
 def test_rounding_is_chosen_by_what_it_costs(generator, monkeypatch):
-    network, cells, text = generator.loop.network, generator.loop.cells, np.arange(30) % 20
+    network, cells, text = generator.loop.network, generator.loop.step.cells, np.arange(30) % 20
     assert export.choose_weights(network, cells, text)[0] == "int8"
     monkeypatch.setattr(export, "MOST_LOST", -1)
     assert export.choose_weights(network, cells, text)[0] == "float16"
