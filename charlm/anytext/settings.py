@@ -343,14 +343,14 @@ def _epochs_in_time(units, characters, distinct, chosen, speed):
 def _regularise(characters, epochs, chosen, reasons):
     """Choose dropout, weight decay and learning rate: more of the first two the less text there is, the oftener read."""
     lines, small = chosen["feed"] == "lines", characters < SMALL
-    dropout, weights = (
-        (0.5, 0.0) if lines else (0.4, 0.3) if small else (0.25, 0.25) if characters < LARGE else (0.2, 0.2)
-    )
-    if epochs < LONG and not small:
-        dropout, weights = (
-            (0.1 if epochs < SHORT else min(dropout, 0.2)),
-            0.0,
-        )  # what is hardly read twice is not memorised
+    if lines and (small or epochs >= SHORT):
+        dropout, weights = 0.5, 0.0
+    elif small:
+        dropout, weights = 0.4, 0.3
+    elif epochs < LONG:  # what is read a few times is hardly memorised
+        dropout, weights = 0.1 if epochs < SHORT else 0.2, 0.0
+    else:
+        dropout, weights = (0.25, 0.25) if characters < LARGE else (0.2, 0.2)
     if "dropout" not in chosen:
         why = "so little text is soon memorised" if small else "for a text of this size and so many epochs"
         reasons.append(f"Dropout {dropout}, of recurrent weights {weights}: {why}.")

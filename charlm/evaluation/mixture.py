@@ -19,7 +19,7 @@ from charlm.engine.ngrams import Trie
 from charlm.evaluation.ngrams import KneserNey, checked_ids, checked_orders
 from charlm.models import reset_states, with_batch_size
 
-ORDERS = (2, 4, 6, 9)  # of the n-gram models: no other choice of four was better on the course's texts
+ORDERS = (2, 4, 6, 9)  # of the n-gram models; docs/what_earns_its_minutes.md has others that were tried
 ROWS = 32  # read side by side
 CHUNK = 128  # characters of each row at a time
 WARMUP = 200  # characters that a row reads before it counts
