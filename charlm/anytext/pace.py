@@ -62,7 +62,8 @@ class Clock(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
-        if self._gone() + self._last() > (1 - NOT_WORTH) * self.seconds:
+        worth = max(NOT_WORTH * self.seconds, self._last())  # more time for training than for what follows it
+        if self._gone() + self._last() + worth > self.seconds:
             self.model.stop_training = True
 
     def on_test_begin(self, logs=None):

@@ -27,6 +27,7 @@ AT_ONCE = 300_000  # probabilities of one model that are computed together
 FITTED = 40_000, 4_000_000  # characters, and probabilities of one model, that the weights are fitted on at most
 PRIOR = 50.0  # characters' worth of belief in the weights of all contexts together, for those of each number of them
 STEPS, CLOSE = 20, 1e-3  # of Newton's method
+FOLDS = 4  # of cross-validation
 
 
 class Mixture:
@@ -82,8 +83,8 @@ class Mixture:
     def judge(self, ids, end=None):
         """Measure the loss on a text that no part was trained on, with weights that the judged text had no say in.
 
-        The weights for each half are fitted on the other one, where that has two characters or more; in the end
-        `weights` are those fitted on both.
+        By cross-validation: the text is cut into four stretches, and the weights for each are fitted on the others; in
+        the end `weights` are those fitted on all of them.
 
         Args:
             ids, end: as for `fit`.
@@ -95,19 +96,27 @@ class Mixture:
         Raises:
             ValueError: as for `fit`.
         """
-        half = len(ids) // 2
-        if end is not None and (breaks := np.flatnonzero(ids[:half] == end)).size:
-            half = breaks[-1] + 1
-        halves = [self._sample(part, end, share=2) for part in (ids[:half], ids[half:])]
-        first, second = (fit_weights(*half, contexts=self.orders[-1]) for half in halves)
-        self.weights = fit_weights(*map(np.concatenate, zip(*halves, strict=True)), contexts=self.orders[-1])
-        weights, losses = np.concatenate([second, first]), np.full((len(ids), 1 + self.weights.shape[1]), np.nan)
+        firsts = _stretches(ids, end)
+        samples = [self._sample(ids[a:b], end, FOLDS) for a, b in zip(firsts, [*firsts[1:], len(ids)], strict=True)]
+        weights = self._cross_fit(samples)
+        losses = np.full((len(ids), 1 + self.weights.shape[1]), np.nan)
         for places, features, matched, targets in self.read(ids, end):
-            log_p = log_mix(features, matched + (places >= half) * (self.orders[-1] + 1), weights)
+            fold = np.searchsorted(firsts, places, side="right") - 1
+            log_p = log_mix(features, matched + fold * len(self.weights), weights)
             at = np.arange(len(targets))
             losses[places] = -np.concatenate([log_p[at, targets, None], features[at, :, targets]], axis=1)
         losses = losses[~np.isnan(losses[:, 0])]
         return losses[:, 0], losses[:, 1:]
+
+    def _cross_fit(self, samples):
+        """Fit the weights on all samples; returns those without each of them, one below the other."""
+
+        def fit(chosen, begin=None):
+            return fit_weights(*map(np.concatenate, zip(*chosen, strict=True)), self.orders[-1], begin)
+
+        self.weights = fit(samples)
+        others = [samples[:i] + samples[i + 1 :] for i in range(len(samples))]
+        return np.concatenate([fit(chosen, self.weights) for chosen in others])
 
     def _sample(self, ids, end, share=1):
         """Read what weights are fitted on, or the `share`th part of it: features, matched, targets."""
@@ -175,26 +184,40 @@ class Mixture:
         return np.stack([np.where(c < 0, -1, firsts[k - 1] + c) for k, c, _ in levels], axis=1)
 
 
-def fit_weights(features, matched, targets, contexts):
+def _stretches(ids, end):
+    """Return where each fold begins; in a list, after a line break."""
+    firsts = np.linspace(0, len(ids), FOLDS, endpoint=False).astype(int)
+    if end is not None:
+        lines = np.append(0, np.flatnonzero(np.asarray(ids) == end) + 1)
+        firsts = lines[np.searchsorted(lines, firsts, side="right") - 1]
+    return firsts
+
+
+def fit_weights(features, matched, targets, contexts, begin=None):
     """Fit log-linear weights by Newton's method: for all texts together, then for each number of matched contexts.
 
     Args:
         features: (characters, parts, V) log probabilities.
         matched: (characters,) the number of matched contexts, 0 to `contexts`.
         targets: (characters,) ids.
+        begin: weights that are near, from which fewer steps lead to the same ones.
 
     Returns:
         (contexts + 1, parts) weights; where a number of contexts hardly occurs, those of all together.
     """
     parts = features.shape[1]
     shared = _newton(features, targets, np.full(parts, 1 / parts), belief=1.0)
-    places = [matched == number for number in range(contexts + 1)]
-    return np.stack([_newton(features[at], targets[at], shared, PRIOR) if at.any() else shared for at in places])
+    weights = np.tile(shared, (contexts + 1, 1))
+    for number in np.unique(matched):
+        at = matched == number
+        nearby = shared if begin is None else begin[number]
+        weights[number] = _newton(features[at], targets[at], shared, PRIOR, nearby)
+    return weights
 
 
-def _newton(features, targets, prior, belief):
+def _newton(features, targets, prior, belief, begin=None):
     """Minimise the loss plus `belief` / 2 times the squared distance from `prior`: both are convex."""
-    weights = prior
+    weights = prior if begin is None else begin
     for _ in range(STEPS):
         gradient, curvature = derivatives(features, targets, weights)
         step = np.linalg.solve(curvature + belief * np.eye(len(prior)), gradient + belief * (weights - prior))

@@ -76,6 +76,17 @@ def test_a_slow_first_batch_does_not_end_training(fit, monkeypatch):
     assert len(rates.seen) == 30
 
 
+def test_no_epoch_begins_that_is_shorter_than_its_validation(fit, monkeypatch):
+    monkeypatch.setattr(pace, "time", Time(0.001))
+
+    class SlowValidation(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            pace.time.now += 0.2
+
+    _, history = fit(Clock(0.01, batches=1000, seconds=5.0), 3, [SlowValidation()])  # ten batches: 2 seconds
+    assert len(history.epoch) == 1
+
+
 def test_time_that_was_spent_before_counts(fit, monkeypatch):
     monkeypatch.setattr(pace, "time", Time(0.001))
     rates, _ = fit(Clock(0.01, batches=1000, seconds=10.0, spent=5.0), epochs=1)

@@ -191,8 +191,7 @@ def test_together_is_never_worse_than_the_better_part_on_any_text(name):
     model = build_model(len(encoded.vocabulary), "gru", 64, embedding_dim=32, batch_size=rows, stateful=bool(rows))
     compile_model(model, 4e-3).fit(train, verbose=0, shuffle=False)
     losses, alone = Mixture(model, count(encoded.train, len(encoded.vocabulary))).judge(encoded.validation, encoded.end)
-    # One epoch makes a weak network, and in Linux' first files the halves are unlike: 0.007 there, below 0.005 elsewhere.
-    assert losses.mean() < alone.mean(axis=0).min() + 0.01
+    assert losses.mean() < alone.mean(axis=0).min() + 0.005
     if len(texts_at_hand()[name]) >= 200_000 and name.startswith(("shakespeare", "war_and_peace")):  # prose
         packed = compressor_nats(encoded.train, encoded.validation, len(encoded.vocabulary))
         assert losses.mean() < min(packed["bz2"], packed["lzma"])
