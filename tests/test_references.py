@@ -45,7 +45,7 @@ def test_a_reference_model_writes_its_alphabet(name):
 def test_a_model_card_has_corpus_split_command_and_figures(name):
     run, card = charlm.Run.load(name), (REFERENCES / name / "README.md").read_text(encoding="utf-8")
     assert run.settings["corpus"]["sha256"] in card and not run.settings["corpus"]["standin"]
-    assert f"python -m tools.reference train {name}" in card
+    assert RECIPES[name].command(name) in card
     for fact in ("licence", "split", "validation", "Kneser-Ney", "Temperature 0.5", "Temperature 1.0"):
         assert fact in card
 
@@ -80,7 +80,7 @@ def test_a_reference_models_mixture_needs_its_text_on_this_machine(name, monkeyp
 def test_a_reference_model_is_as_good_together_as_its_card_says():
     run, ids = charlm.Run.load("paul_graham"), charlm.load_corpus("paul_graham").text
     ids = charlm.split(run.vocabulary.encode(ids))[1]
-    # The weights that are kept were fitted on this very text, those of the card on its other half.
+    # The weights that are kept were fitted on this very text, those of the card on its other quarters.
     assert charlm.evaluate(charlm.together(run), ids).nats == pytest.approx(figures("paul_graham")[2], abs=0.02)
 
 

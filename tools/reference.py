@@ -12,16 +12,17 @@ import argparse
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import h5py
-import keras
 import numpy as np
 
 import charlm
-from charlm.anytext.split import batches, cut, encode
+from charlm import cli
+from charlm.anytext.split import cut, encode
 from charlm.anytext.together import count, counted_part, keep_weights
 from charlm.corpora import registry
 from charlm.evaluation.adaptive import evaluate_while_learning
@@ -37,29 +38,27 @@ TEMPERATURES = (0.5, 0.8, 1.0)
 
 
 class Recipe(NamedTuple):
-    """How a reference model is trained; what is not said here is `compile_model`'s default."""
+    """How a reference model is trained, and shown."""
 
-    cell: str = "gru"
-    units: int = 512
-    embedding_dim: int = 128
-    dropout: float = 0.1
-    learning_rate: float = 4e-3
-    weight_decay: float = 0.05
-    epochs: int = 4
-    batch_size: int = 64
-    sequence_length: int | None = 64  # None: lines
-    limit: int | None = None  # characters of the corpus
-    patience: int | None = None  # epochs without a better validation loss after which training stops
+    options: str  # of `charlm train`
     prompt: str = ""  # of the samples on the card
+    lines: bool = False  # the text is a list
+    limit: int | None = None  # characters of the corpus
+
+    def command(self, name):
+        """Return the command that trains it."""
+        limit = f" --limit {self.limit}" if self.limit else ""
+        return f"charlm train {name}{limit} {self.options}"
 
 
+# Three of them are older than the settings that the command chooses today.
 RECIPES = {
-    "shakespeare": Recipe(dropout=0.3, epochs=6, batch_size=32, prompt="ROMEO:\n"),
-    "paul_graham": Recipe(units=256, embedding_dim=64, dropout=0.4, epochs=20, batch_size=8, patience=4),
-    "wikipedia": Recipe(epochs=3, limit=4_154_064),
-    "linux": Recipe(epochs=3, prompt="/*\n"),
-    "baby_names": Recipe(units=256, embedding_dim=64, dropout=0.5, weight_decay=0.1, epochs=14, sequence_length=None),
-    "war_and_peace": Recipe(cell="lstm", embedding_dim=64, epochs=3),
+    "shakespeare": Recipe("--minutes 20", prompt="ROMEO:\n"),
+    "paul_graham": Recipe("--minutes 12"),
+    "wikipedia": Recipe("--cell gru --units 512 --dropout 0.1 --weight-dropout 0 --epochs 3", limit=4_154_064),
+    "linux": Recipe("--minutes 45", prompt="/*\n"),
+    "baby_names": Recipe("--cell gru --units 256 --dropout 0.5 --epochs 14", lines=True),
+    "war_and_peace": Recipe("--cell lstm --units 512 --embedding-dim 64 --dropout 0.1 --weight-dropout 0 --epochs 3"),
 }
 
 
@@ -86,56 +85,16 @@ def read(name):
     corpus = charlm.load_corpus(name, limit=recipe.limit)
     if corpus.is_standin:
         raise FileNotFoundError(f"A reference model needs the real {name}: set CHARLM_DATA, or allow a network.")
-    return corpus, encode(cut(corpus.text, "streams" if recipe.sequence_length else "lines", seed=SEED))
+    return corpus, encode(cut(corpus.text, "lines" if recipe.lines else "streams", seed=SEED))
 
 
 def train(name):
-    """Train a corpus's recipe; a run that was cut off goes on after its last finished epoch."""
-    recipe, (corpus, parts) = RECIPES[name], read(name)
-    keras.utils.set_random_seed(SEED)
-    run = charlm.Run.load(run_folder(name)) if (run_folder(name) / "run.json").exists() else None
-    shuffled_by = (lambda: run.epoch()) if recipe.sequence_length is None else None  # the run may be yet to come
-    data, held_out = batches(parts, recipe, SEED, shuffled_by)
-    if run:
-        model, epoch = charlm.resume(run)
-    else:
-        model, epoch = new_model(recipe, len(parts.vocabulary), len(data)), 0
-        run = charlm.Run.create(run_folder(name), model, parts.vocabulary, corpus, notes(recipe))
-    stop = [keras.callbacks.EarlyStopping(patience=recipe.patience)] if recipe.patience else []
-    model.fit(
-        data,
-        validation_data=held_out,
-        initial_epoch=epoch,
-        epochs=recipe.epochs,
-        callbacks=run.callbacks() + stop,
-        shuffle=False,
-        verbose=0,
-    )
-
-
-def new_model(recipe, vocab_size, steps):
-    """Build and compile a recipe's network."""
-    carried = recipe.sequence_length is not None
-    model = charlm.build_model(
-        vocab_size,
-        recipe.cell,
-        recipe.units,
-        embedding_dim=recipe.embedding_dim,
-        dropout=recipe.dropout,
-        batch_size=recipe.batch_size,
-        stateful=carried,
-    )
-    return charlm.compile_model(
-        model, recipe.learning_rate, weight_decay=recipe.weight_decay, decay_steps=recipe.epochs * steps
-    )
-
-
-def notes(recipe):
-    """Tell how a recipe splits and feeds its text, for run.json."""
-    if recipe.sequence_length is None:
-        return {"validation": 0.1, "split": f"unique lines, shuffled with seed {SEED}", "feed": "lines"}
-    sizes = {"sequence_length": recipe.sequence_length, "batch_size": recipe.batch_size}
-    return {"validation": 0.1, "limit": recipe.limit, "feed": "streams", **sizes}
+    """Train a corpus's recipe, as the command does; a run that was cut off goes on."""
+    folder = run_folder(name)
+    if (folder / "run.json").exists():
+        return cli.main(["train", "--resume", str(folder)])
+    read(name)  # the real text is there
+    return cli.main([*shlex.split(RECIPES[name].command(name))[1:], "--out", str(folder)])
 
 
 def publish(name):
@@ -181,7 +140,7 @@ def save_halved(model, path):
 def card(name, epoch):
     """Write the model card, from measurements of the published weights."""
     recipe, run, entry = RECIPES[name], charlm.Run.load(REFERENCES / name), registry()[name]
-    model, (corpus, parts) = run.model(), read(name)
+    model, (corpus, parts), built = run.model(), read(name), run.settings["model"]
     lines = parts.end is not None
     score = (
         charlm.evaluate_lines(model, parts.validation, parts.end) if lines else charlm.evaluate(model, parts.validation)
@@ -197,15 +156,15 @@ def card(name, epoch):
         "corpus": f"{entry['title']}, {len(corpus.text):,} characters, sha256 `{corpus.sha256}`",
         "licence of the corpus": f"{entry['licence']} ({entry['credit']})",
         "split": split_text(parts),
-        "network": f"{recipe.cell.upper()}-{recipe.units}, one layer, embedding {recipe.embedding_dim}, "
+        "network": f"{built['cell'].upper()}-{built['units']}, one layer, embedding {built['embedding_dim']}, "
         f"{model.count_params():,} parameters, float16 on disk",
-        "training": f"`python -m tools.reference train {name}`, epoch {epoch} of {len(run.history())}, "
+        "training": f"`{recipe.command(name)}`, epoch {epoch} of {len(run.history())}, "
         f"{max(1, round(seconds / 60))} minutes on {os.cpu_count()} CPU cores that did other work besides",
         "validation": f"**{score.nats:.4f} ± {score.standard_error:.4f} nats** per character, {score.bpc:.3f} bpc, "
         + ("each line from zero state" if lines else "in one pass with carried state"),
         f"best n-gram: {ngram.name}": f"{ngram.nats:.4f} nats, the best Kneser-Ney order on the same split",
         "together": f"**{both:.4f} nats**, network and n-grams of orders {', '.join(map(str, mixture.orders))}, weights "
-        "for each half of the validation part fitted on the other",
+        "for each quarter of the validation part fitted on the other three",
         **(
             {}
             if lines
