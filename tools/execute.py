@@ -5,6 +5,7 @@ What a cell prints is shown as it comes, so that a long training is never silent
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from nbclient import NotebookClient
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 
 ROOT = Path(__file__).parents[1]
+PANEL = re.compile(r"<div [^>]*>(<table>(?:(?!<iframe ).)*</table>)<iframe .*</iframe></div>", re.DOTALL)
 
 
 class EchoingClient(NotebookClient):
@@ -37,7 +39,8 @@ def execute(path, folder):
         folder: the working folder of its kernel.
 
     Returns:
-        The notebook with its outputs; progress bars are reduced to their last state.
+        The notebook with its outputs; progress bars are reduced to their last state, and panels of `charlm.play`, a
+        megabyte each, to the samples that stand behind them.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell raised an error.
@@ -50,6 +53,9 @@ def execute(path, folder):
     client.resources = {"metadata": {"path": str(folder)}}
     client.execute()
     notebook, _ = CoalesceStreamsPreprocessor().preprocess(notebook, {})
+    for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
+        if "text/html" in output.get("data", {}):
+            output.data["text/html"] = PANEL.sub(r"\1", output.data["text/html"])
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     return notebook

@@ -18,6 +18,7 @@ import charlm
 from charlm import cli
 from charlm.inspection.trace import Unit, trace
 from charlm.player import export, page
+from tools.execute import PANEL
 
 PLAYER = Path(page.__file__).parent
 DEEP = os.environ.get("CHARLM_DEEP") == "1"
@@ -248,6 +249,13 @@ def test_a_unit_shows_what_a_trace_shows(vocabulary, small_model, ids):
     found = talk(charlm.Generator(model, vocabulary), *messages, prompt=ids[:50].tolist())
     values = [value for answer in found if answer["kind"] in ("values", "text") for value in answer.get("values") or []]
     np.testing.assert_allclose(values, trace(model, vocabulary, text).values((2, "cell", 7)), atol=1 / 250)
+
+
+def test_a_saved_notebook_keeps_a_panels_samples_and_not_the_panel(hostile):
+    kept = PANEL.sub(r"\1", hostile._repr_html_())
+    assert kept.startswith("<table>") and kept.endswith("</table>") and "<iframe" not in kept
+    assert kept.count("<pre>") == len(hostile.samples)
+    assert PANEL.sub(r"\1", "<div><table></table></div>") == "<div><table></table></div>"
 
 
 @pytest.mark.skipif(not shutil.which("wat2wasm"), reason="no wat2wasm is installed (Debian: wabt)")
