@@ -146,9 +146,9 @@ def card(name, epoch):
         charlm.evaluate_lines(model, parts.validation, parts.end) if lines else charlm.evaluate(model, parts.validation)
     )
     counted = counted_part(parts.train)
-    mixture = Mixture(model, count(counted, len(parts.vocabulary)))
+    mixture = Mixture(model, count(counted, len(parts.vocabulary)), end=parts.end)
     ngram = ladder(counted, parts.validation, len(parts.vocabulary), counted=mixture.ngrams).best_ngram
-    both = mixture.judge(parts.validation, parts.end)[0].mean()
+    both = mixture.judge(parts.validation)[0].mean()
     keep_weights(run.path, mixture)
     learning = None if lines else evaluate_while_learning(mixture, counted, parts.validation).nats
     seconds = sum(row["seconds"] for row in run.history())

@@ -45,8 +45,8 @@ def report(run, parts, settings):
     model = run.model()
     counted = counted_part(parts.train)  # and searched
     ngrams = count(counted, len(parts.vocabulary))
-    mixture = Mixture(model, ngrams)
-    losses, alone = mixture.judge(parts.validation, parts.end)
+    mixture = Mixture(model, ngrams, end=parts.end)
+    losses, alone = mixture.judge(parts.validation)
     score, together = evaluation(alone[:, 0]), float(losses.mean())
     models = {"this network": score.nats, TOGETHER: together}
     orders = range(1, ngrams.order + 1)

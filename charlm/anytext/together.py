@@ -76,7 +76,8 @@ def together(run):
         if counted is None:
             return None
         ngrams = NgramCounts(counted, len(run.vocabulary), int(max(orders)))
-        return Mixture(model, ngrams, orders, weights)
+        end = int(run.vocabulary.encode("\n")[0]) if run.reads_lines else None
+        return Mixture(model, ngrams, orders, weights, end)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(
             f"{file} is damaged or of another run ({error}). Remove it, and the network is taken alone (--network)."

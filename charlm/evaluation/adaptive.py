@@ -36,11 +36,13 @@ def evaluate_while_learning(mixture, train, ids, learn=LEARNERS, network_rate=NE
         An `Evaluation` of all characters but the first.
 
     Raises:
-        ValueError: fewer than two characters, ids outside the vocabulary, or something unknown in `learn`.
+        ValueError: the mixture of a list, fewer than two characters, ids outside the vocabulary, or something unknown in `learn`.
     """
     unknown = set(learn) - set(LEARNERS)
     if unknown:
         raise ValueError(f"{', '.join(sorted(unknown))} cannot learn here; choose among {', '.join(LEARNERS)}.")
+    if mixture.end is not None:
+        raise ValueError("A list has no order in which it could be learned while reading: give a mixture of a text.")
     ids = checked_ids(ids, mixture.vocab_size, "text to read", minimum=2)
     rate = network_rate if "networks" in learn else 0.0
     networks = [_Reader(model, rate) for model in mixture.networks]

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from charlm.engine.mixed import MixedLoop, features_of
+from charlm.engine.mixed import MixedLoop, features_of, known_ends
 from charlm.engine.ngrams import Trie
 from charlm.evaluation.ngrams import KneserNey, checked_ids, checked_orders
 from charlm.models import reset_states, with_batch_size
@@ -33,7 +33,7 @@ FOLDS = 4  # of cross-validation
 class Mixture:
     """Networks and Kneser-Ney models of several orders, with weights."""
 
-    def __init__(self, networks, ngrams, orders=ORDERS, weights=None):
+    def __init__(self, networks, ngrams, orders=ORDERS, weights=None, end=None):
         """Put the parts together.
 
         Args:
@@ -41,6 +41,8 @@ class Mixture:
             ngrams: the `NgramCounts` of the networks' training text, with their vocabulary.
             orders: of the n-gram models that take part.
             weights: (contexts + 1, parts), from another mixture's `weights`; None: all parts alike, until `fit`.
+            end: id of the line break, where the text is a list without duplicates, whose lines are read one by one. As
+                a line that is known will not come again, one more part holds where a line is known.
 
         Raises:
             ValueError: parts with different vocabularies, orders above the counted one, or weights that are not as
@@ -49,9 +51,11 @@ class Mixture:
         self.networks = [networks] if isinstance(networks, keras.Model) else list(networks)
         self.orders, self.vocab_size = tuple(checked_orders(orders, ngrams.order)), ngrams.vocab_size
         _check_vocabularies(self.networks, self.vocab_size)
-        shape = self.orders[-1] + 1, len(self.networks) + len(self.orders)
+        self.end = end
+        shape = self.orders[-1] + 1, len(self.networks) + len(self.orders) + (end is not None)
         self.weights = np.full(shape, 1 / shape[1]) if weights is None else _checked_weights(weights, shape)
         self.ngrams, self.trie = ngrams, make_trie(KneserNey(self.orders[-1]).fit(ngrams))
+        self.lines = None if end is None else known_lines(ngrams, self.orders[-1], end)
 
     @property
     def output_shape(self):
@@ -60,15 +64,14 @@ class Mixture:
 
     def loop(self):
         """Return what reads and writes with it, as `Loop` does with a network."""
-        return MixedLoop(self.networks, self.trie, self.orders, self.weights)
+        return MixedLoop(self.networks, self.trie, self.orders, self.weights, self.end, self.lines)
 
-    def fit(self, ids, end=None):
+    def fit(self, ids):
         """Choose the weights under which a text is likeliest.
 
         Args:
             ids: (characters,) ids that no part was trained on; the first 40,000 of them count, fewer where the
                 vocabulary is large.
-            end: id of the line break, where the text is a list whose lines are read one by one.
 
         Returns:
             The mixture itself.
@@ -77,34 +80,34 @@ class Mixture:
             ValueError: too few characters, or ids outside the vocabulary.
         """
         ids = checked_ids(ids, self.vocab_size, "text to fit on", minimum=2)
-        self.weights = fit_weights(*self._sample(ids, end), contexts=self.orders[-1])
+        self.weights = fit_weights(*self._sample(ids), contexts=self.orders[-1])
         return self
 
-    def judge(self, ids, end=None):
+    def judge(self, ids):
         """Measure the loss on a text that no part was trained on, with weights that the judged text had no say in.
 
         By cross-validation: the text is cut into four stretches, and the weights for each are fitted on the others; in
         the end `weights` are those fitted on all of them.
 
         Args:
-            ids, end: as for `fit`.
+            ids: as for `fit`.
 
         Returns:
-            `(losses, parts)`: (scored characters,) nats in the order of the text, and those of each part alone,
-            (scored characters, parts).
+            `(losses, parts)`: (scored characters,) nats in the order of the text, and those of each network and n-gram
+            model alone, (scored characters, models).
 
         Raises:
             ValueError: as for `fit`.
         """
-        firsts = _stretches(ids, end)
-        samples = [self._sample(ids[a:b], end, FOLDS) for a, b in zip(firsts, [*firsts[1:], len(ids)], strict=True)]
+        firsts, models = _stretches(ids, self.end), len(self.networks) + len(self.orders)
+        samples = [self._sample(ids[a:b], FOLDS) for a, b in zip(firsts, [*firsts[1:], len(ids)], strict=True)]
         weights = self._cross_fit(samples)
-        losses = np.full((len(ids), 1 + self.weights.shape[1]), np.nan)
-        for places, features, matched, targets in self.read(ids, end):
+        losses = np.full((len(ids), 1 + models), np.nan)
+        for places, features, matched, targets in self.read(ids):
             fold = np.searchsorted(firsts, places, side="right") - 1
             log_p = log_mix(features, matched + fold * len(self.weights), weights)
             at = np.arange(len(targets))
-            losses[places] = -np.concatenate([log_p[at, targets, None], features[at, :, targets]], axis=1)
+            losses[places] = -np.concatenate([log_p[at, targets, None], features[at, :models, targets]], axis=1)
         losses = losses[~np.isnan(losses[:, 0])]
         return losses[:, 0], losses[:, 1:]
 
@@ -118,18 +121,18 @@ class Mixture:
         others = [samples[:i] + samples[i + 1 :] for i in range(len(samples))]
         return np.concatenate([fit(chosen, self.weights) for chosen in others])
 
-    def _sample(self, ids, end, share=1):
+    def _sample(self, ids, share=1):
         """Read what weights are fitted on, or the `share`th part of it: features, matched, targets."""
         most = min(FITTED[0], FITTED[1] // self.vocab_size) // share
         nothing = np.zeros((0, self.weights.shape[1], self.vocab_size), np.float32), *np.zeros((2, 0), np.int64)
-        pieces = [piece[1:] for piece in self.read(ids[:most], end)] if len(ids) > 1 else []
+        pieces = [piece[1:] for piece in self.read(ids[:most])] if len(ids) > 1 else []
         return [np.concatenate(part) for part in zip(nothing, *pieces, strict=True)]
 
-    def read(self, ids, end=None):
+    def read(self, ids):
         """Let the parts read a text.
 
         Args:
-            ids, end: as for `fit`.
+            ids: as for `fit`.
 
         Yields:
             `(places, features, matched, targets)` of some of its characters: their places in the text, the log
@@ -137,7 +140,7 @@ class Mixture:
             have their turn but the first one of a text.
         """
         ids = checked_ids(ids, self.vocab_size, "text to read", minimum=2)
-        rows = _rows(ids) if end is None else _lines(ids, end)
+        rows = _rows(ids) if self.end is None else _lines(ids, self.end)
         for first in range(0, len(rows), ROWS):
             yield from self._read_rows(rows[first : first + ROWS])
 
@@ -174,7 +177,10 @@ class Mixture:
         for some in np.array_split(kept, max(1, len(kept) * self.vocab_size // AT_ONCE)):
             if len(some):
                 probabilities, matched = distributions(self.trie, contexts[some], self.orders, self.vocab_size)
-                features = features_of([scores[some] for scores in logits], probabilities).numpy()
+                known = None
+                if self.end is not None:
+                    known = known_ends(self.lines, contexts[some], self.end, self.vocab_size)
+                features = features_of([scores[some] for scores in logits], probabilities, known).numpy()
                 yield places[some], features, matched, targets[some]
 
     def _contexts(self, ids):
@@ -287,6 +293,15 @@ def make_trie(model):
     kind = np.uint8 if size <= 256 else np.int32
     characters = np.concatenate([keys % size for keys in ngrams.keys[: model.order + 1]]).astype(kind)
     return Trie(children, characters, own, rest)
+
+
+def known_lines(ngrams, order, end):
+    """Mark which nodes of `make_trie` are a line break and a line that ends there in training: (nodes,) bool."""
+    size, found = ngrams.vocab_size, [np.zeros(len(keys), bool) for keys in ngrams.keys[: order + 1]]
+    for k in range(2, order):
+        keys = ngrams.keys[k]
+        found[k] = (keys // size ** (k - 1) == end) & np.isin(keys * size + end, ngrams.keys[k + 1])
+    return np.concatenate(found)
 
 
 def distributions(trie, contexts, orders, vocab_size):

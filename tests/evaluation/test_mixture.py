@@ -73,7 +73,7 @@ def parts():
 def test_fitted_weights_are_a_minimum(parts):
     networks, counts, text = parts
     mixture = Mixture(networks, counts, (2, 6))
-    features, matched, targets = mixture._sample(text, None)
+    features, matched, targets = mixture._sample(text)
     weights = fit_weights(features, matched, targets, 6)
 
     def loss(change):
@@ -132,8 +132,8 @@ def test_even_a_few_characters_are_judged(parts, length):
 
 def test_a_list_is_judged_line_by_line(parts):
     networks, counts, text = parts
-    mixture = Mixture(networks, counts, (2, 6))
-    losses, alone = mixture.judge(text[:603], end=4)
+    mixture = Mixture(networks, counts, (2, 6), end=4)
+    losses, alone = mixture.judge(text[:603])
     expected = evaluate_lines(networks[1], text[:603], 4)
     assert len(losses) == len(expected.losses)
     np.testing.assert_allclose(alone[:, 1], expected.losses, atol=1e-4)
@@ -190,7 +190,9 @@ def test_together_is_never_worse_than_the_better_part_on_any_text(name):
     rows = chosen.batch_size if encoded.end is None else None
     model = build_model(len(encoded.vocabulary), "gru", 64, embedding_dim=32, batch_size=rows, stateful=bool(rows))
     compile_model(model, 4e-3).fit(train, verbose=0, shuffle=False)
-    losses, alone = Mixture(model, count(encoded.train, len(encoded.vocabulary))).judge(encoded.validation, encoded.end)
+    losses, alone = Mixture(model, count(encoded.train, len(encoded.vocabulary)), end=encoded.end).judge(
+        encoded.validation
+    )
     assert losses.mean() < alone.mean(axis=0).min() + 0.005
     if len(texts_at_hand()[name]) >= 200_000 and name.startswith(("shakespeare", "war_and_peace")):  # prose
         packed = compressor_nats(encoded.train, encoded.validation, len(encoded.vocabulary))
