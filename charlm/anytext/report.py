@@ -42,18 +42,17 @@ def report(run, parts, settings):
         A dictionary that JSON can hold; `show` writes it for a person.
     """
     release_memory()  # that training leaves
-    model = run.model()
     counted = counted_part(parts.train)  # and searched
     ngrams = count(counted, len(parts.vocabulary))
-    mixture = Mixture(model, ngrams, end=parts.end)
+    mixture = Mixture(run.model(), ngrams, end=parts.end)
     losses, alone = mixture.judge(parts.validation)
     score, together = evaluation(alone[:, 0]), float(losses.mean())
     models = {"this network": score.nats, TOGETHER: together}
     orders = range(1, ngrams.order + 1)
     steps = ladder(counted, parts.validation, len(parts.vocabulary), orders, models, ngrams)
     keep(run, mixture, counted)
+    generator = Generator(mixture, run.vocabulary)
     del mixture, ngrams
-    generator = Generator(model, run.vocabulary)
     found = {
         "nats": score.nats,
         "bpc": score.bpc,

@@ -297,10 +297,12 @@ def make_trie(model):
 
 def known_lines(ngrams, order, end):
     """Mark which nodes of `make_trie` are a line break and a line that ends there in training: (nodes,) bool."""
-    size, found = ngrams.vocab_size, [np.zeros(len(keys), bool) for keys in ngrams.keys[: order + 1]]
-    for k in range(2, order):
+    size, begins, found = ngrams.vocab_size, np.zeros(1, bool), [np.zeros(1, bool)]
+    for k in range(1, order + 1):
         keys = ngrams.keys[k]
-        found[k] = (keys // size ** (k - 1) == end) & np.isin(keys * size + end, ngrams.keys[k + 1])
+        begins = keys == end if k == 1 else begins[keys // size] & (keys % size != end)
+        goes_on = ngrams.keys[k + 1] if 1 < k < order else ()  # a line has characters, and there are no longer nodes
+        found.append(begins & np.isin(np.arange(len(keys)) * size + end, goes_on))
     return np.concatenate(found)
 
 

@@ -1,7 +1,8 @@
 """Structure: how well a sample keeps the form of its corpus, as shares that need no model to compute.
 
 Every share is a number in [0, 1], and 0.0 for a text without any of what it looks for: such a text shows no
-structure. Real texts break their own rules now and then, so compare a sample with its corpus.
+structure. It knows of how many things it is a share: `share.n`. Real texts break their own rules now and then, so
+compare a sample with its corpus.
 """
 
 import re
@@ -11,9 +12,10 @@ from xml.etree import ElementTree
 
 _PAGE = re.compile(r"<page>.*?(?=<page>|\Z)", re.DOTALL)
 _NOT_CODE = re.compile(
-    r"""/\*.*?(?:\*/|\Z) | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | ^[ \t]*\#(?:\\\n|[^\n])*""",
+    r"""/\*.*?(?:\*/|\Z) | "(?:\\.|[^"\\\n])*(?:"|$) | '(?:\\.|[^'\\\n])*(?:'|$) | ^[ \t]*\#(?:\\\n|[^\n])*""",
     re.DOTALL | re.MULTILINE | re.VERBOSE,
 )
+_END_OF_COMMENT = re.compile(r"^(?:[ \t]*\*[^\n]*\n)*[^\n]*\*/", re.MULTILINE)  # of one whose beginning is missing
 _FUNCTION = re.compile(r"^(?:\w[\w \t*]*[ \t*])?(\w+)[ \t]*\(([^(){};]*)\)\s*\{(.*?)^\}", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r"(?<![\w.])(?<!->)([A-Za-z_]\w*)[ \t]*(\(?)", re.ASCII)
 _DECLARATION = re.compile(
@@ -30,6 +32,26 @@ _KEYWORDS = frozenset(
 TAB = 8  # columns, as Linux counts them
 
 
+class Share(float):
+    """A share: a number in [0, 1] that knows of how many things it is one, `n`; 0.0 of none."""
+
+    def __new__(cls, hits, n):
+        share = super().__new__(cls, hits / n if n else 0.0)
+        share.hits, share.n = int(hits), n
+        return share
+
+
+def pooled(rule, texts):
+    """Take a share of several texts together, each read on its own, so that what one leaves open ends with it.
+
+    Args:
+        rule: a function of a text that returns a `Share`, such as `balanced_lines`.
+        texts: list of strings.
+    """
+    shares = [rule(text) for text in texts]
+    return Share(sum(share.hits for share in shares), sum(share.n for share in shares))
+
+
 def balanced_brackets(text, pairs=("()", "[]", "{}")):
     """Share of bracket characters that have their partner, properly nested.
 
@@ -41,8 +63,14 @@ def balanced_brackets(text, pairs=("()", "[]", "{}")):
         text: a string.
         pairs: two-character strings, opening and closing; typographic quotes are such a pair, too.
     """
-    kind_of = {character: pair for pair in pairs for character in pair}
-    return _nested_share((kind_of[c], c == kind_of[c][0]) for c in text if c in kind_of)
+    return _nested_share(_brackets(text, pairs).values())
+
+
+def unmatched_brackets(text, pairs=("()", "[]", "{}")):
+    """List the places of the bracket characters that `balanced_brackets` finds without a partner."""
+    brackets = _brackets(text, pairs)
+    matched = _partners(brackets.values())
+    return [place for number, place in enumerate(brackets) if number not in matched]
 
 
 def well_formed_pages(text):
@@ -106,8 +134,12 @@ def aligned_braces(text):
 
 
 def code_only(text):
-    """Blank the comments, strings and `#` lines of a C text; line breaks stay."""
-    return _NOT_CODE.sub(lambda found: "\n" * found[0].count("\n") or " ", text)
+    """Blank the comments, strings and `#` lines of a C text; line breaks stay, and all that is left keeps its place.
+
+    Broken code is read as its author may have meant it: a string that does not close ends with its line, and where a
+    comment ends that never began, its line and the lines before it that begin with a star are comment.
+    """
+    return _END_OF_COMMENT.sub(_blank, _NOT_CODE.sub(_blank, text))
 
 
 def c_functions(text):
@@ -162,22 +194,34 @@ def unknown_calls(functions, known=frozenset()):
     return _share(name not in defined for function in functions for name in function.called)
 
 
+def _brackets(text, pairs):
+    """Find the bracket characters of a text: (kind, opens) tokens by their places."""
+    kind_of = {character: pair for pair in pairs for character in pair}
+    return {at: (kind_of[c], c == kind_of[c][0]) for at, c in enumerate(text) if c in kind_of}
+
+
 def _nested_share(tokens):
     """Share of (kind, opens) tokens with a partner: each closing one takes the nearest of its kind, None parts them."""
-    total, matched, still_open = 0, 0, []
-    for token in tokens:
+    tokens = list(tokens)
+    return Share(len(_partners(tokens)), sum(token is not None for token in tokens))
+
+
+def _partners(tokens):
+    """Find the places, among such tokens, of those that have a partner."""
+    matched, kinds, places = set(), [], []  # of those that are still open
+    for place, token in enumerate(tokens):
         if token is None:
-            still_open.clear()
+            kinds, places = [], []
             continue
         kind, opens = token
-        total += 1
         if opens:
-            still_open.append(kind)
-        elif kind in still_open:
-            while still_open.pop() != kind:
-                pass
-            matched += 2
-    return matched / total if total else 0.0
+            kinds.append(kind)
+            places.append(place)
+        elif kind in kinds:
+            while kinds.pop() != kind:
+                places.pop()
+            matched |= {places.pop(), place}
+    return matched
 
 
 def _is_well_formed(page):
@@ -191,7 +235,11 @@ def _is_well_formed(page):
 
 def _share(facts):
     facts = list(facts)
-    return sum(facts) / len(facts) if facts else 0.0
+    return Share(sum(facts), len(facts))
+
+
+def _blank(found):
+    return re.sub(r"[^\n]", " ", found[0])
 
 
 def _function(name, parameters, body):

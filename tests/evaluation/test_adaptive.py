@@ -89,3 +89,10 @@ def test_an_unknown_learner_is_refused(parts):
     mixture, train, text = parts
     with pytest.raises(ValueError, match="everything cannot learn here; choose among networks, counts, weights"):
         evaluate_while_learning(mixture, train, text, learn=("everything",))
+
+
+def test_a_list_is_refused(parts):
+    mixture, train, text = parts
+    lines = Mixture(mixture.networks, mixture.ngrams, mixture.orders, end=4)
+    with pytest.raises(ValueError, match="A list has no order"):
+        evaluate_while_learning(lines, train, text)

@@ -140,6 +140,35 @@ def test_a_list_is_judged_line_by_line(parts):
     np.testing.assert_allclose(losses.mean(), evaluate_lines(mixture, text[:603], 4).nats, atol=0.02)
 
 
+@given(ids_of)
+@settings(max_examples=25, deadline=None)
+def test_known_lines_are_those_of_the_text(ids):
+    order, lines = 5, "".join(map(str, ids)).split("4")[1:-1]
+    counts = NgramCounts(ids, 5, order)
+    firsts, found = np.cumsum([0, *map(len, counts.keys)]), mixtures.known_lines(counts, order, 4)
+    grams = [""]
+    for k in range(1, order + 1):
+        grams += [grams[firsts[k - 1] + parent] + str(last) for parent, last in zip(*np.divmod(counts.keys[k], 5))]
+    expected = {"4" + line for line in lines if 0 < len(line) < order - 1}
+    assert {gram for gram, known in zip(grams, found, strict=True) if known} == expected
+
+
+def test_a_list_is_read_alike_by_the_compiled_loop_and_its_known_lines_come_less_often(parts, vocabulary):
+    names = ["abca", "abcb", "dab", "dabc", "bad", "cab", "cad", "bac"]
+    five, network = type(vocabulary)("abcde"), parts[0][0]
+    counts = NgramCounts(five.encode("".join(name + "e" for name in names * 3)), 5, 6)
+    mixture, text, shares = Mixture(network, counts, (2, 6), end=4), five.encode("dabbeabcaecaebade"), []
+    for weight in (0.0, 6.0):
+        mixture.weights[:, -1] = weight
+        found, expected = evaluate_lines(mixture, text, 4).losses, np.full(len(text), np.nan)
+        for places, features, matched, targets in mixture.read(text):
+            expected[places] = -mixtures.log_mix(features, matched, mixture.weights)[np.arange(len(targets)), targets]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        written = Generator(mixture, five).generate(["e"] * 200, 12, stop="e", seed=0, include_prompt=False)
+        shares.append(np.mean([line.rstrip("e") in names for line in written]))
+    assert shares[1] < shares[0] / 5 and shares[0] > 0.05
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

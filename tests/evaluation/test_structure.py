@@ -54,6 +54,31 @@ def test_brackets_are_matched_by_kind_and_nesting(text, share):
     assert structure.balanced_brackets(text) == pytest.approx(share)
 
 
+@given(st.text(alphabet="([{}])a"))
+def test_the_brackets_without_a_partner_are_what_is_left_of_the_share(text):
+    share, left = structure.balanced_brackets(text), structure.unmatched_brackets(text)
+    assert len(left) == share.n - share.hits
+    assert all(text[place] in "([{}])" for place in left)
+
+
+def test_the_places_of_brackets_without_a_partner_are_told():
+    assert structure.unmatched_brackets("f(a[i]{)") == [6]
+    assert structure.unmatched_brackets("f(a[i]{)", pairs=("{}",)) == [6]
+
+
+def test_a_share_knows_of_how_many_it_is_one():
+    share = structure.balanced_lines("f(a) (b\n")
+    assert (share.hits, share.n) == (2, 3) and share == 2 / 3
+    assert structure.closed_comments("plain words").n == 0
+
+
+def test_texts_are_pooled_each_read_on_its_own():
+    rule = structure.balanced_brackets
+    assert structure.pooled(rule, ["f(a", "b)"]) == 0 and rule("f(ab)") == 1
+    assert structure.pooled(rule, ["()", "(", ""]) == 2 / 3
+    assert structure.pooled(rule, []).n == 0
+
+
 def test_typographic_quotes_are_a_pair_of_brackets():
     assert structure.balanced_brackets("“Well, Prince,” “so", pairs=("“”",)) == pytest.approx(2 / 3)
 
@@ -110,6 +135,28 @@ def test_a_c_function_tells_its_declarations_from_its_uses():
     assert function.declared == {"file", "count", "i", "n", "p", "flags", "inode"}
     assert function.used == {"file", "table", "i", "n", "inode", "missing", "p", "flags", "MAX_OPEN", "EBUSY"}
     assert function.called == {"start", "save_flags", "printk"}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '\tprintk("words of a string that does not close\n\tx = 1;',
+        "\tx = 1; /* a comment */\n\t * words of a\n\t * second\n\t comment */",
+        "\tx = 1; words of a comment */",
+        "\tx = 'words of a character;\n\tx = 1;",
+    ],
+)
+def test_words_of_broken_comments_and_strings_are_no_variables(broken):
+    (function,) = structure.c_functions("int f(int x)\n{\n" + broken + "\n\treturn y;\n}\n")
+    assert function.used - {"x"} == {"y"}
+
+
+@given(st.text(alphabet="a*/\"'\\#\n {}") | st.text())
+def test_what_is_left_of_code_keeps_its_place(text):
+    code = structure.code_only(text)
+    assert len(code) == len(text)
+    assert all(left in (" ", character) for left, character in zip(code, text, strict=True))
+    assert code.count("\n") == text.count("\n")
 
 
 def test_names_are_undeclared_unused_or_unknown_calls():
