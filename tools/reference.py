@@ -57,7 +57,7 @@ RECIPES = {
     "shakespeare": Recipe("--minutes 20", prompt="ROMEO:\n"),
     "paul_graham": Recipe("--minutes 10"),
     "wikipedia": Recipe("--cell gru --units 512 --dropout 0.1 --weight-dropout 0 --epochs 3", limit=4_154_064),
-    "linux": Recipe("--minutes 60", prompt="/*\n"),
+    "linux": Recipe("--cell lstm --units 512 --dropout 0.1 --weight-dropout 0.1 --minutes 60", prompt="/*\n"),
     "baby_names": Recipe("--minutes 10", lines=True),
     "war_and_peace": Recipe("--cell lstm --units 512 --embedding-dim 64 --dropout 0.1 --weight-dropout 0 --epochs 3"),
 }
