@@ -107,7 +107,7 @@ def test_smooth_loss_starts_at_a_uniform_guess_and_falls_far_on_a_text_with_a_ru
     losses = [smooth for _, smooth in scratch.train(weights, ids, updates=1200, rows=2, length=10)]
     assert losses[0] == pytest.approx(10 * np.log(4), rel=0.01)
     assert losses[-1] < 0.5 * losses[0]
-    assert scratch.sample(weights, ids[:4], 6, greedy=True).tolist() == [3, 0, 1, 2, 2, 3]
+    assert scratch.sample(weights, ids[:4], 6, temperature=0).tolist() == [3, 0, 1, 2, 2, 3]
 
 
 def test_a_text_too_short_to_train_on_is_refused():
@@ -125,7 +125,7 @@ def test_samples_repeat_with_their_seed_and_argmax_needs_none():
     prompt = np.array([1, 2])
     assert scratch.sample(weights, prompt, 20, seed=1).tolist() == scratch.sample(weights, prompt, 20, seed=1).tolist()
     assert scratch.sample(weights, prompt, 20, seed=1).tolist() != scratch.sample(weights, prompt, 20, seed=2).tolist()
-    greedy = [scratch.sample(weights, prompt, 20, seed=seed, greedy=True).tolist() for seed in (1, 2)]
+    greedy = [scratch.sample(weights, prompt, 20, seed=seed, temperature=0).tolist() for seed in (1, 2)]
     assert greedy[0] == greedy[1]
 
 
@@ -135,4 +135,4 @@ def test_feeding_the_sample_back_by_hand_gives_the_same_argmax():
     for _ in range(5):
         h = scratch.forward(weights, np.array([written]), np.zeros((1, 6)))[-1]
         written.append(int((h @ weights["W_hy"] + weights["b_y"]).argmax()))
-    assert scratch.sample(weights, np.array([1, 2]), 5, greedy=True).tolist() == written[2:]
+    assert scratch.sample(weights, np.array([1, 2]), 5, temperature=0).tolist() == written[2:]
