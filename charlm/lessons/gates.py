@@ -60,6 +60,23 @@ def bit_memory(k, count, random, gap=None):
     return inputs, (inputs[rows, places, :1] + 1) / 2, gaps
 
 
+def restart(network, fresh):
+    """Give a network the first weights of another one, and the optimizer's first state; what is compiled stays so.
+
+    Building the same network anew for each seed would have TensorFlow trace and compile it each time.
+
+    Args:
+        network: a compiled Keras model.
+        fresh: another one of the same make, compiled in the same way and not trained yet.
+    """
+    for model in (network, fresh):
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+    network.set_weights(fresh.get_weights())
+    for variable, first in zip(network.optimizer.variables, fresh.optimizer.variables, strict=True):
+        variable.assign(first)
+
+
 def units_for(parameters, cell, features=None):
     """Find the width at which a cell comes nearest to a number of parameters.
 

@@ -80,7 +80,7 @@ def read_tune(abc):
             notes.append(Note(at, length, _pitches(token, signs)))
             at, in_bar = at + length, in_bar + length
     bars += [in_bar] if in_bar else []
-    ends = [start for start, _ in chords[1:]] + [at]
+    ends = [*(start for start, _ in chords), at][1:]
     chords = tuple(
         Note(start, end - start, kept) for (start, kept), end in zip(chords, ends, strict=True) if end > start
     )

@@ -186,3 +186,22 @@ def test_units_for_comes_as_near_to_the_parameters_as_whole_units_can(kind, para
 
     units = gates.units_for(parameters, kind)
     assert all(abs(count(units) - parameters) <= abs(count(other) - parameters) for other in (units - 1, units + 1))
+
+
+def test_a_restarted_network_trains_as_a_fresh_one_does():
+    def build(seed):
+        keras.utils.set_random_seed(seed)
+        network = keras.Sequential([keras.Input((4, 2)), keras.layers.GRU(3), keras.layers.Dense(1)])
+        network.compile(keras.optimizers.Adam(0.1), "mse")
+        return network
+
+    def losses(network):
+        inputs, answers, _ = gates.bit_memory(3, 64, np.random.default_rng(0))
+        return network.fit(inputs, answers, batch_size=8, epochs=2, shuffle=False, verbose=0).history["loss"]
+
+    network = build(0)
+    first = losses(network)
+    gates.restart(network, build(1))
+    np.testing.assert_allclose(losses(network), losses(build(1)), rtol=1e-5)
+    gates.restart(network, build(0))
+    np.testing.assert_allclose(losses(network), first, rtol=1e-5)
