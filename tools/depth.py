@@ -30,7 +30,14 @@ from charlm.training import Signals, Stopped
 CORPUS, CHARACTERS = "linux", 1_000_000
 UNITS = 128
 WITHOUT_END = 1_000  # epochs, and patience, of a training that its time alone ends
-ALIKE = {"dropout": 0.2, "weight_dropout": 0.0, "precision": "float32", "epochs": WITHOUT_END, "patience": WITHOUT_END}
+ALIKE = {
+    "embedding_dim": 128,
+    "dropout": 0.2,
+    "weight_dropout": 0.0,
+    "precision": "float32",
+    "epochs": WITHOUT_END,
+    "patience": WITHOUT_END,
+}
 SHOWN = ("embedding_dim", "dropout", "batch_size", "sequence_length", "learning_rate", "weight_decay")
 TEMPERATURES, SAMPLED = (0.5, 0.8), 1_500
 HEAD = "static int do_open(struct inode * inode, struct file * filp)\n{\n\tint "
@@ -49,7 +56,7 @@ def main():
         raise FileNotFoundError(f"The record is of the real {CORPUS}: set CHARLM_DATA, or allow a network.")
     split = cut(corpus.text, "streams")
     parts, networks = encode(split), []
-    for cell, layers, units in shapes(len(set(corpus.text))):
+    for cell, layers, units in shapes(len(parts.vocabulary)):
         settings = suggest(split, None, cell=cell, layers=layers, units=units, **ALIKE)
         settings = dataclasses.replace(settings, minutes=options.minutes)
         name, runs = f"{cell.upper()} {layers} x {units}", []
@@ -64,7 +71,12 @@ def main():
         "minutes": options.minutes,
         "cores": os.cpu_count(),
         "settings": {setting: getattr(settings, setting) for setting in SHOWN},
-        "text": {"name": CORPUS, "characters": len(corpus.text), "validation": len(parts.validation)},
+        "text": {
+            "name": CORPUS,
+            "characters": len(corpus.text),
+            "distinct": len(parts.vocabulary),
+            "validation": len(parts.validation),
+        },
         "baselines": baselines(parts),
         "networks": networks,
     }
@@ -75,9 +87,13 @@ def main():
 def shapes(distinct):
     """List cell, layers and units of the networks, for an alphabet of some size."""
     for cell in ("gru", "lstm"):
+
+        def weights(layers, units, cell=cell):
+            return parameters(units, layers, ALIKE["embedding_dim"], distinct, cell)
+
+        heavy = weights(3, UNITS)
         yield from ((cell, layers, UNITS) for layers in (1, 2, 3))
-        heavy = parameters(UNITS, 3, UNITS, distinct, cell)
-        yield cell, 1, min(range(4, 2_000, 4), key=lambda units: abs(parameters(units, 1, UNITS, distinct, cell) - heavy))
+        yield cell, 1, min(range(4, 2_000, 4), key=lambda units: abs(weights(1, units) - heavy))
 
 
 def train(folder, corpus, settings, parts, seed, source):
@@ -89,7 +105,8 @@ def train(folder, corpus, settings, parts, seed, source):
     if not job.over:
         with Signals() as signals:
             try:
-                job.fit(signals)
+                if not job.fit(signals):
+                    raise SystemExit(f"{folder}: the loss is NaN.")
             except Stopped:
                 raise SystemExit("Stopped, and saved: the same command goes on.") from None
     return job
