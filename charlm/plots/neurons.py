@@ -1,5 +1,7 @@
 """Texts coloured by units, one or several, and how saturated a network's gates are."""
 
+from typing import NamedTuple
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cm import ScalarMappable
@@ -22,13 +24,13 @@ def plot_neuron(trace, unit, start=0, length=600, width=80, palette="blue-green"
         ValueError: a unit that the trace does not hold, or a stretch outside of its text.
     """
     text = stretch(trace, start, length)
-    scale = value_scale(trace, unit, palette)
-    values = trace.values(unit)[start : start + len(text)]
+    shown = found_colours(trace, unit, palette)
+    values = trace.values(shown.unit)[start : start + len(text)]
     pieces = written_lines(text, width)
-    rows = [(text[piece], scale.to_rgba(values[piece])) for piece in pieces]
+    rows = [(text[piece], shown.scale.to_rgba(values[piece])) for piece in pieces]
     axes, bars = text_figure(rows, [f"{start + piece.start:,}" for piece in pieces], width)
     axes.set(ylabel="first character of the row")
-    plt.colorbar(scale, bars[0], orientation="horizontal", ticks=MaxNLocator(5), label=unit_name(unit))
+    colour_bar(shown, bars[0])
     return axes
 
 
@@ -37,7 +39,7 @@ def plot_cells(trace, units, start=0, length=144, width=72, palette="blue-green"
 
     Args:
         trace, start, length, width, palette: as in `plot_predictions`.
-        units: list of `Unit`, or a dictionary of names to them.
+        units: list of units, each as in `plot_predictions`, or a dictionary of names to them.
 
     Returns:
         The matplotlib axes; `axes.images[0]` holds the colours.
@@ -45,13 +47,12 @@ def plot_cells(trace, units, start=0, length=144, width=72, palette="blue-green"
     Raises:
         ValueError: no unit, one that the trace does not hold, or a stretch outside of its text.
     """
-    named = units if isinstance(units, dict) else {unit_name(unit): unit for unit in units}
-    if not named:
+    if not units:
         raise ValueError("There is no unit to draw; give at least one.")
     text = stretch(trace, start, length)
-    colours = [
-        value_scale(trace, u, palette).to_rgba(trace.values(u)[start : start + len(text)]) for u in named.values()
-    ]
+    shown = [found_colours(trace, unit, palette) for unit in (units.values() if isinstance(units, dict) else units)]
+    named = list(units) if isinstance(units, dict) else [unit_name(each.unit) for each in shown]
+    colours = [each.scale.to_rgba(trace.values(each.unit)[start : start + len(text)]) for each in shown]
     rows, labels = [], []
     for place in range(0, len(text), width):
         piece = slice(place, place + width)
@@ -62,8 +63,48 @@ def plot_cells(trace, units, start=0, length=144, width=72, palette="blue-green"
     axes, bars = text_figure(rows[:-1], labels, width)
     axes.set(ylabel="unit")
     bar = plt.colorbar(ScalarMappable(cmap=palette_named(palette)), bars[0], orientation="horizontal", ticks=[0, 1])
-    bar.ax.set_xticklabels(["lowest", "highest value of each unit"])
+    ends = ["off, or small", "on, or large: what each unit follows"]
+    bar.ax.set_xticklabels(ends if any(each.turned for each in shown) else ["lowest", "highest value of each unit"])
+    bar.ax.get_xticklabels()[0].set_ha("left")
+    bar.ax.get_xticklabels()[1].set_ha("right")
     return axes
+
+
+class Colours(NamedTuple):
+    """How to draw one unit."""
+
+    unit: tuple  # layer, signal and number
+    scale: ScalarMappable  # from its values to colours
+    turned: bool  # whether low values are dark
+
+    @property
+    def label(self):
+        return unit_name(self.unit) + (", turned over: low is dark" if self.turned else "")
+
+
+def found_colours(trace, found, palette="blue-green"):
+    """Return the `Colours` of a unit; one that was found to be low where its feature holds is turned over.
+
+    Args:
+        trace, palette: as in `plot_predictions`.
+        found: as `unit` there.
+
+    Raises:
+        ValueError: a unit that the trace does not hold, or an unknown palette.
+    """
+    cell = found.cells[0] if hasattr(found, "cells") else found
+    unit, turned = getattr(cell, "unit", cell), getattr(cell, "direction", 1) < 0
+    scale = value_scale(trace, unit, palette)
+    if turned:
+        scale.set_cmap(scale.get_cmap().reversed())
+    return Colours(unit, scale, turned)
+
+
+def colour_bar(colours, axes):
+    """Draw the bar of a unit's colours, its dark end at the right."""
+    plt.colorbar(colours.scale, axes, orientation="horizontal", ticks=MaxNLocator(5), label=colours.label)
+    if colours.turned:
+        axes.invert_xaxis()
 
 
 def plot_gates(statistics):

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib import colors
 from matplotlib.cm import ScalarMappable
 
-from charlm.plots.text import glyph, is_dark, value_scale
+from charlm.plots.neurons import found_colours
+from charlm.plots.text import glyph, is_dark
 
 LEVELS = 32  # tones of a colour scale
 STYLE = """\
@@ -43,7 +44,7 @@ def neuron_page(trace, unit, start=0, length=None, predictions=0, palette="blue-
 
     Args:
         trace: from `charlm.inspection.trace.trace`, with probabilities where there are predictions.
-        unit: a `Unit` of the trace, or a tuple of layer, signal and number.
+        unit: as in `charlm.plots.predictions.plot_predictions`.
         start, length: the characters to show; None for all that are left.
         predictions: how many likely next characters to show under each; they make the page some ten times as long.
         palette: as in `charlm.plots.predictions.plot_predictions`.
@@ -57,15 +58,14 @@ def neuron_page(trace, unit, start=0, length=None, predictions=0, palette="blue-
     if not 0 <= start < len(trace.text):
         raise ValueError(f"start is {start:,}; the traced text has characters 0 to {len(trace.text) - 1:,}.")
     text = trace.text[start : None if length is None else start + length]
-    values = trace.values(unit)[start : start + len(text)]
-    scale, chance_scale = value_scale(trace, unit, palette), ScalarMappable(colors.Normalize(0, 1), "Reds")
+    shown, chance_scale = found_colours(trace, unit, palette), ScalarMappable(colors.Normalize(0, 1), "Reds")
+    values, scale = trace.values(shown.unit)[start : start + len(text)], shown.scale
     levels = _levels(scale.norm(values))
     if predictions:
         body = _with_predictions(trace, text, start, levels, values, predictions)
     else:
         body = _condensed(text, levels, values)
-    layer, signal, number = unit
-    title = f"layer {layer} {signal} {number}"
+    title = shown.label
     legend = f"<p class=scale>{title}: {_legend('v', scale)}</p>"
     legend += f"<p class=scale>predictions: {_legend('p', chance_scale)}</p>" if predictions else ""
     style = "\n".join([STYLE, *_rules("v", scale), *(_rules("p", chance_scale) if predictions else [])])

@@ -6,7 +6,8 @@ from matplotlib import colors
 from matplotlib.cm import ScalarMappable
 from matplotlib.ticker import MaxNLocator
 
-from charlm.plots.text import glyph, stretch, text_figure, unit_name, value_scale
+from charlm.plots.neurons import colour_bar, found_colours
+from charlm.plots.text import glyph, stretch, text_figure
 
 
 def plot_predictions(trace, unit, start=0, length=192, width=64, count=5, palette="blue-green"):
@@ -17,7 +18,8 @@ def plot_predictions(trace, unit, start=0, length=192, width=64, count=5, palett
 
     Args:
         trace: from `charlm.inspection.trace.trace`, with probabilities.
-        unit: a `Unit` of the trace, or a tuple of layer, signal and number.
+        unit: a `Unit` of the trace, a tuple of layer, signal and number, or what `find_cells` found, a `Search` or a
+            `Cell`: one that is low where its feature holds is turned over, so that dark says that the feature is on.
         start, length: the characters to draw.
         width: characters in a row of the picture.
         count: predictions under each character.
@@ -31,8 +33,8 @@ def plot_predictions(trace, unit, start=0, length=192, width=64, count=5, palett
         ValueError: a unit that the trace does not hold, a stretch outside of its text, or no probabilities.
     """
     text = stretch(trace, start, length)
-    scale, chance_scale = value_scale(trace, unit, palette), ScalarMappable(colors.Normalize(0, 1), "Reds")
-    values = trace.values(unit)[start : start + len(text)]
+    shown, chance_scale = found_colours(trace, unit, palette), ScalarMappable(colors.Normalize(0, 1), "Reds")
+    values = trace.values(shown.unit)[start : start + len(text)]
     ids, chances = trace.predictions(start, len(text), count)
     pieces = [slice(place, place + width) for place in range(0, len(text), width)]
     rows, labels = [], []
@@ -41,11 +43,11 @@ def plot_predictions(trace, unit, start=0, length=192, width=64, count=5, palett
         below = [
             ([glyph(trace.vocabulary.characters[i]) for i in row], chance_scale.to_rgba(p)) for row, p in predicted
         ]
-        rows += [(text[piece], scale.to_rgba(values[piece])), *below, ("", np.zeros((0, 4)))]
+        rows += [(text[piece], shown.scale.to_rgba(values[piece])), *below, ("", np.zeros((0, 4)))]
         labels += [f"{start + piece.start:,}", *[""] * (count + 1)]
     axes, bars = text_figure(rows[:-1], labels, width, bars=2)
     axes.set(ylabel="first character of the row")
-    plt.colorbar(scale, bars[0], orientation="horizontal", ticks=MaxNLocator(5), label=unit_name(unit))
+    colour_bar(shown, bars[0])
     plt.colorbar(
         chance_scale, bars[1], orientation="horizontal", ticks=MaxNLocator(5), label="probability of a prediction"
     )

@@ -10,11 +10,12 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 import charlm
 from charlm.evaluation.ladder import ladder
-from charlm.inspection.search import Saturation
-from charlm.inspection.trace import Trace
+from charlm.inspection.search import Cell, Saturation, Search
+from charlm.inspection.trace import Trace, Unit
 from charlm.lessons.evolution import Evolution, Sample
 from charlm.plots.diagrams import DRAWINGS, draw_scores, drawing
 from charlm.plots.history import plot_evolution, plot_history, plot_ladder
@@ -107,6 +108,24 @@ def test_cells_have_a_row_each_between_the_same_limits(traced):
     assert "".join(signs.get((0, column), " ") for column in range(10)) == TEXT[:10]
     quiet, excited = value_scale(traced, UNIT).to_rgba([-1.0, 1.0])
     np.testing.assert_allclose(colours[1:3, 0], [quiet, excited], atol=0.01)
+
+
+@pytest.mark.parametrize("found", [lambda cell: cell, lambda cell: Search("AUC", (cell,), 0.5, 2)])
+def test_a_unit_that_is_low_where_its_feature_holds_is_turned_over_so_that_dark_is_on(traced, found):
+    falling = found(Cell(Unit(1, "hidden", 9), 0.9, 0.9, -1, 0.0))
+    first, last = value_scale(traced, UNIT).to_rgba([-1.0, 1.0])
+    axes = plot_cells(traced, {"rising": UNIT, "falling": falling}, width=len(TEXT))
+    colours = drawn(axes)[1]
+    np.testing.assert_allclose(colours[1], colours[2], atol=0.01)
+    np.testing.assert_allclose(colours[2, [0, -1]], [first, last], atol=0.01)
+    assert [label.get_text()[:2] for label in axes.figure.axes[1].get_xticklabels()] == ["of", "on"]
+    for draw in (plot_neuron, plot_predictions):
+        bar = draw(traced, falling).figure.axes[1]
+        assert bar.xaxis_inverted() and bar.get_xlabel() == "layer 1 hidden 9, turned over: low is dark"
+    page = neuron_page(traced, falling).html
+    tones = [attributes["class"] for tag, attributes in Reader(page).elements if "title" in attributes]
+    assert "turned over" in page and (tones[0], tones[-1]) == (f"v{LEVELS - 1}", "v0")
+    assert is_dark(to_rgba(re.search(r"\.v0 { background: (#\w+)", page)[1]))
 
 
 @pytest.mark.parametrize("palette", ["blue-green", "cividis"])
