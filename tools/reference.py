@@ -104,7 +104,8 @@ def publish(name):
     best = run.store.choose("best")
     shutil.rmtree(folder, ignore_errors=True)
     (folder / "checkpoints").mkdir(parents=True)
-    settings = {**run.settings, "training": None}  # there is no optimizer to resume with
+    data = {name: value for name, value in run.data.items() if name != "source"}  # nobody goes on with it
+    settings = {**run.settings, "data": data, "training": None}  # there is no optimizer to resume with
     (folder / "run.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
     shutil.copy(run.path / "history.csv", folder)
     weights = folder / "checkpoints" / best.path.name
