@@ -3,7 +3,8 @@
     python -m tools.player notes [NAME ...]     look for cells on the real texts; writes charlm/pretrained/NAME/player.json
     python -m tools.player gallery [FOLDER]     a page for each reference model, and an index, in build/play
 
-The cells are looked for once, here, since who opens a page has no corpus at hand. Publishing a reference model anew
+The cells are looked for once, here, since who opens a page has no corpus at hand; how the weights are rounded is
+measured once, here, since it takes longer than all the rest of a page. Publishing a reference model anew
 (`tools.reference`) removes its notes: look again.
 """
 
@@ -21,7 +22,7 @@ from charlm.corpora import registry
 from charlm.inspection import features
 from charlm.inspection.search import find_cells
 from charlm.inspection.trace import trace
-from charlm.player.page import NOTES
+from charlm.player.page import NOTES, measure_rounding
 from charlm.runs import REFERENCES, reference_models
 
 CLEAR = {"AUC": 0.85, "correlation": 0.7}  # of a cell that is worth a visitor's look
@@ -108,8 +109,14 @@ def notes(name):
             score = {"direction": best.direction, "score": round(best.score, 3), "measure": search.measure}
             found.append({"name": feature, **where, **score})
     found.sort(key=lambda cell: -cell["score"])
-    kept = {"prompts": PROMPTS[name], "cells": found}
+    kept = {"prompts": PROMPTS[name], "cells": found, "rounding": rounding(run, PROMPTS[name][0])}
     (REFERENCES / name / NOTES).write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+
+
+def rounding(run, prompt):
+    """Choose how to round a reference model's weights; a page measures it with its first prompt."""
+    weights, cost = measure_rounding(run.generator(), run.to_network(prompt), run.reads_lines)
+    return [weights, round(cost, 5)]
 
 
 def gallery(folder):

@@ -80,7 +80,7 @@ def advise(history, found, settings, characters):
         characters: it was trained on.
     """
     behind = found["nats"] - found["ngram"]["nats"]
-    short = f"the {found['ngram']['name']} is {behind:.3f} nats better: " if behind > 0 else ""
+    short = f"the {found['ngram']['name']} is {behind:.3f} nats better; " if behind > 0 else ""
     dropout = f"dropout (now {settings.dropout:g})"
     if found.get("longest_copied", 0) > max(COPIED, found.get("held_out_copied", 0)):
         return (
@@ -91,20 +91,23 @@ def advise(history, found, settings, characters):
     finished = max((row["epoch"] for row in history), default=0)
     if best and finished - best["epoch"] > 1:
         return (
-            f"{short}after epoch {best['epoch']} it began to overfit, so that epoch is kept; more text would help "
-            f"most, then more {dropout}; more time would not."
+            f"{short}after epoch {best['epoch']} the network began to overfit, so that epoch is kept; more text would "
+            f"help most, then more {dropout}; more time would not."
         )
     gap = best["val_loss"] - best["loss"] if best else 0.0
     if best and finished < max(settings.epochs, longest_training(characters)) and gap < WIDE:
-        return f"{short}it was still learning when its time was over: train longer, with twice the minutes or epochs."
+        return (
+            f"{short}the network was still learning when its time was over: train longer, with twice the minutes or "
+            "epochs."
+        )
     if gap >= WIDE:
         return (
-            f"{short}it knows its training text {gap:.2f} nats better than new text: use more {dropout} or fewer "
-            "units, or find more text."
+            f"{short}the network knows its training text {gap:.2f} nats better than new text: use more {dropout} or "
+            "fewer units, or find more text."
         )
     if behind > 0 and characters < LITTLE:
         return f"{short}on so little text n-grams are hard to beat; more text would help most."
-    return f"{short}it has learned what a network of this size can learn here: more text, or more units, would help."
+    return f"{short}the network has learned what one of its size can learn here: more text, or more units, would help."
 
 
 def show(found):

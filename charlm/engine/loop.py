@@ -5,6 +5,7 @@ a call. Each row of a batch first reads the characters it is given and then writ
 scores all come from the same function, which is traced once for a number of rows.
 """
 
+import copy
 import functools
 from typing import NamedTuple
 
@@ -42,18 +43,26 @@ class Loop:
 
     def __init__(self, model):
         """Copy the weights of a model from `build_model`."""
-        layers, weights = rnn.recurrent_layers(model), rnn.network_weights(model)
-        self.vocab_size = model.output_shape[-1]
+        self.vocab_size, layers = model.output_shape[-1], rnn.recurrent_layers(model)
         self._widths = [layer.units for layer in layers]
-        self.step, self.network = NetworkStep(tuple(rnn.cell_name(layer) for layer in layers)), weights
+        self.step = NetworkStep(tuple(rnn.cell_name(layer) for layer in layers))
+        self._take(rnn.network_weights(model))
+
+    def with_weights(self, network):
+        """Return a loop of the same cells and widths that has other weights: `NetworkWeights`."""
+        other = copy.copy(self)
+        other._take(network)
+        return other
+
+    def _take(self, network):
+        self.network, self._laid_out = network, {}
         # The first layer sees one of V vectors, so its input products are a table, not work to do at every step.
-        self._table = rnn.input_projection(weights.embedding, weights.layers[0])  # (vocabulary, gates * units)
+        self._table = rnn.input_projection(network.embedding, network.layers[0])  # (vocabulary, gates * units)
         # A layer's output is multiplied once a step: for the layer above or the logits, and for its own next step.
-        above = [*((layer.kernel, layer.input_bias) for layer in weights.layers[1:]), weights.logits]
-        self._kernels = [tf.concat([k, layer.recurrent_kernel], 1) for (k, _), layer in zip(above, weights.layers)]
+        above = [*((layer.kernel, layer.input_bias) for layer in network.layers[1:]), network.logits]
+        self._kernels = [tf.concat([k, layer.recurrent_kernel], 1) for (k, _), layer in zip(above, network.layers)]
         self._biases = [tf.zeros(k.shape[1]) if bias is None else bias for k, bias in above]
-        self._recurrent_biases = [[b for b in layer[3:] if b is not None] for layer in weights.layers]
-        self._laid_out = {}
+        self._recurrent_biases = [[b for b in layer[3:] if b is not None] for layer in network.layers]
 
     def start(self, rows):
         """Return the state of `rows` rows that have read nothing: zero states."""

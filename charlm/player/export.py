@@ -1,7 +1,6 @@
 """A network as numbers that the player reads: weights rounded and packed, and what a visitor should know of them."""
 
 import base64
-import functools
 import itertools
 import zlib
 from typing import NamedTuple
@@ -86,45 +85,27 @@ def rounded(network):
     return rnn.NetworkWeights(by_rows(network.embedding), layers, (by_columns(kernel), bias))
 
 
-def loss(network, cells, ids):
-    """Return a network's mean loss on a text, in nats a character, in one pass from zero state.
+def loss(loop, texts):
+    """Return a network's mean loss on texts, in nats a character, each read from zero state.
 
     Args:
-        network: a `charlm.engine.rnn.NetworkWeights`.
-        cells: the name of each layer's cell.
-        ids: (characters,) ids.
+        loop: a `charlm.engine.loop.Loop`.
+        texts: list of (characters,) ids, of which the first is not scored.
     """
-
-    sizes = tuple(tuple(tensor.shape) for tensor in tf.nest.flatten(network) if tensor is not None)
-    return float(_compiled_loss(tuple(cells), sizes, len(ids))(network, tf.constant(ids, tf.int32)))
+    return float(np.concatenate([nats[1:] for nats in loop.read(loop.start(len(texts)), texts)[1]]).mean())
 
 
-@functools.lru_cache(maxsize=8)
-def _compiled_loss(cells, sizes, characters):
-    """One function for networks and texts of each size, so that TensorFlow does not warn of retracing."""
-
-    def read(network, ids):
-        outputs = tf.gather(network.embedding, ids)[:, None]  # (characters, 1, features)
-        for cell, layer in zip(cells, network.layers, strict=True):
-            zeros = [tf.zeros((1, layer.recurrent_kernel.shape[0]))] * (2 if cell == "lstm" else 1)
-            outputs = rnn.run_cell(cell, outputs, zeros, layer)[0]["hidden"]
-        logits = outputs[:-1, 0] @ network.logits[0] + network.logits[1]
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(ids[1:], logits))
-
-    return tf.function(functools.partial(read))
-
-
-def choose_weights(network, cells, ids):
+def choose_weights(loop, texts):
     """Choose how to round: int8 where that costs at most 0.005 nats a character, else float16.
 
     Args:
-        network, cells, ids: as for `loss`. On a text that the network wrote itself, at temperature 1, the cost is the
-            divergence between the two networks, and cannot be negative but by chance.
+        loop, texts: as for `loss`. On texts that the network wrote itself, at temperature 1, the cost is the divergence
+            between the two networks, and cannot be negative but by chance.
 
     Returns:
         `(weights, cost)`: the choice, and by how many nats int8 raises the loss.
     """
-    cost = loss(rounded(network), cells, ids) - loss(network, cells, ids)
+    cost = loss(loop.with_weights(rounded(loop.network)), texts) - loss(loop, texts)
     return ("int8" if cost <= MOST_LOST else "float16"), cost
 
 

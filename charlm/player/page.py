@@ -24,7 +24,7 @@ MEASURED = 2_000  # characters on which the rounding of the weights is weighed
 SAMPLED = 300  # characters of a sample
 SAMPLE_LINES, LONGEST_LINE = 12, 60
 TEMPERATURES = (0.5, 0.8, 1.0)
-NOTES = "player.json"  # in a run's folder: prompts to try, and cells that were found
+NOTES = "player.json"  # in a run's folder: prompts to try, cells that were found, and how to round the weights
 # The frame covers the table; where frames are taken out, as GitHub does, the table stands there.
 FRAME = (
     '<div style="position:relative;height:780px;overflow:hidden;border-radius:12px"><table><tr>{}</tr><tr>{}</tr></table>'
@@ -96,11 +96,9 @@ def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
     generator = run.generator() if run else _generator(source, vocabulary)
     notes = _notes(run)
     given = prompt if prompt is not None else next(iter(notes["prompts"]), "")
-    text = run.to_network(given) if run else given
-    measured = generator.generate(text or _beginning(generator), MEASURED, seed=0, include_prompt=False)
-    ids, (network, names) = generator.vocabulary.encode(measured), (generator.loop.network, generator.loop.step.cells)
-    chosen, cost = (weights, None) if weights else export.choose_weights(network, names, ids)
-    packed = export.pack(network, chosen)
+    text, lines = (run.to_network(given), run.reads_lines) if run else (given, False)
+    chosen, cost = (weights, None) if weights else notes["rounding"] or measure_rounding(generator, text, lines)
+    packed = export.pack(generator.loop.network, chosen)
     named = [_named(name, found) for name, found in (cells or {}).items()]
     model = {
         **_facts(generator, run),
@@ -114,6 +112,25 @@ def play(source, vocabulary=None, weights=None, prompt=None, cells=None):
     page = assemble(model)
     _check_size(page, chosen)
     return Player(page, model["title"], _samples(generator, run, text))
+
+
+def measure_rounding(generator, prompt="", lines=False):
+    """Choose how to round a network's weights, by what it costs on what the network writes.
+
+    Args:
+        generator: a `Generator`.
+        prompt: text to begin with.
+        lines: whether the network writes a list, each line from zero state.
+
+    Returns:
+        `[weights, cost]`, as `export.choose_weights` does.
+    """
+    prompt = prompt or _beginning(generator)
+    if lines:
+        texts = generator.generate([prompt] * SAMPLE_LINES * len(TEMPERATURES), LONGEST_LINE, stop="\n", seed=0)
+    else:
+        texts = [generator.generate(prompt, MEASURED, seed=0, include_prompt=False)]
+    return list(export.choose_weights(generator.loop, [generator.vocabulary.encode(text) for text in texts]))
 
 
 def kernel():
@@ -157,13 +174,13 @@ def _generator(source, vocabulary):
 
 
 def _notes(run):
-    """Prompts and cells that were noted in a run's folder."""
+    """What was noted in a run's folder."""
     file = run.path / NOTES if run else None
     try:
         found = json.loads(file.read_text(encoding="utf-8")) if file and file.exists() else {}
     except ValueError as error:
         raise ValueError(f"{file} is damaged ({error}). Remove it: only prompts and found cells are lost.") from error
-    return {"prompts": [], "cells": [], **found}
+    return {"prompts": [], "cells": [], "rounding": None, **found}
 
 
 def _beginning(generator):

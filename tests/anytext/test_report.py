@@ -22,7 +22,7 @@ def found(nats=1.5, ngram=1.6, **more):
     ("history", "facts", "characters", "advice"),
     [
         (curve((2, 2), (1.6, 1.7)), {}, 1_000_000, "train longer"),
-        (curve((2, 2), (1.5, 1.6), (1.2, 1.7), (1, 1.8)), {}, 1_000_000, "after epoch 2 it began to overfit"),
+        (curve((2, 2), (1.5, 1.6), (1.2, 1.7), (1, 1.8)), {}, 1_000_000, "after epoch 2 the network began to overfit"),
         (curve((2, 2), (1.2, 1.6)), {}, 1_000_000, "more dropout"),
         (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120}, 1_000_000, "memorised passages, 120 characters"),
         (curve((2, 2), (1.6, 1.7)), {"longest_copied": 120, "held_out_copied": 90}, 1_000_000, "memorised"),

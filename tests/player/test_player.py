@@ -324,10 +324,28 @@ def test_where_scripts_do_not_run_samples_stand_side_by_side(hostile):
 
 
 def test_rounding_is_chosen_by_what_it_costs(generator, monkeypatch):
-    network, cells, text = generator.loop.network, generator.loop.step.cells, np.arange(30) % 20
-    assert export.choose_weights(network, cells, text)[0] == "int8"
+    texts = [np.arange(30) % 20, np.arange(9)]
+    assert export.choose_weights(generator.loop, texts)[0] == "int8"
     monkeypatch.setattr(export, "MOST_LOST", -1)
-    assert export.choose_weights(network, cells, text)[0] == "float16"
+    assert export.choose_weights(generator.loop, texts)[0] == "float16"
+
+
+def test_a_loop_with_rounded_weights_computes_what_a_page_does(generator):
+    loop, text = generator.loop, np.arange(200) % 20
+    rounded = loop.with_weights(export.rounded(loop.network))
+    page_losses = losses(packed(generator, "int8"), text)[0][1:]
+    np.testing.assert_allclose(rounded.read(rounded.start(1), [text])[1][0][1:], page_losses, atol=1e-5)
+    assert not np.allclose(loop.read(loop.start(1), [text])[1][0][1:], page_losses, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", charlm.runs.reference_models() if DEEP else ["baby_names"])
+def test_the_rounding_noted_with_a_reference_model_is_what_is_measured(name, monkeypatch):
+    run = charlm.Run.load(name)
+    notes = json.loads((run.path / page.NOTES).read_text())
+    weights, cost = page.measure_rounding(run.generator(), run.to_network(notes["prompts"][0]), run.reads_lines)
+    assert notes["rounding"] == [weights, pytest.approx(cost, abs=1e-3)]
+    monkeypatch.setattr(page, "measure_rounding", None)  # so it is not measured again
+    assert model_in(charlm.play(run))["weights"] == weights
 
 
 def test_a_model_that_is_not_from_build_model_is_refused(vocabulary, small_model):
