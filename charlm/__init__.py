@@ -7,9 +7,9 @@ TensorFlow starts when the first of the names below needs it, and without its me
 
 import importlib
 
-from charlm.support.startup import quieten_tensorflow
+from charlm.support.startup import prepare_tensorflow
 
-quieten_tensorflow()
+prepare_tensorflow()
 
 __version__ = "0.1.0"
 

@@ -3,7 +3,7 @@
 `load_corpus` gives a `Corpus` for a registered name, a text file or a URL, `load_folder` one for a folder's files;
 `list_corpora` shows the names. A stand-in is a surrogate text, sampled from charlm's own model of the real one.
 Three environment variables matter: `CHARLM_DATA`, a folder with prepared texts that is searched first;
-`CHARLM_CACHE`, where downloads are kept; `CHARLM_OFFLINE=1`, which never touches the network.
+`CHARLM_CACHE`, where downloads are kept (and what XLA compiles); `CHARLM_OFFLINE=1`, which never touches the network.
 """
 
 import codecs

@@ -1,8 +1,11 @@
 """Train the networks that notebook 04 compares, and write their record, charlm/lessons/depth.json.
 
-    python -m tools.depth                                       2.5 minutes each, in runs/depth-2.5-min
+    taskset -c 0 python -m tools.depth                          6 minutes each on one core, in runs/depth-6-min
     python -m tools.depth --minutes 0.25 --record trial.json    seconds, to see that all of it works
     python -m tools.depth --seeds 3                             three trainings of each network
+
+Equal minutes are fair on a machine that does nothing else. On one core each, networks are compared by the work they do;
+on several, a wide layer, whose products are shared out, gains on narrow ones.
 
 Both cells, at one, two and three layers of one width, and one wide layer with as many weights as three layers. The
 settings are those that charlm chooses for the text, made the same for all of them; the job is the one of
@@ -46,7 +49,7 @@ FUNCTIONS, LONGEST = 40, 1_500  # begun at the lower temperature, and characters
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=2.5, help="of each training")
+    parser.add_argument("--minutes", type=float, default=6, help="of each training")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each network")
     parser.add_argument("--record", type=Path, default=RECORD, help="file to write")
     options = parser.parse_args()
@@ -69,7 +72,7 @@ def main():
         networks.append({"name": name, **size, "runs": runs})
     record = {
         "minutes": options.minutes,
-        "cores": os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "settings": {setting: getattr(settings, setting) for setting in SHOWN},
         "text": {
             "name": CORPUS,

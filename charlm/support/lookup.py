@@ -27,12 +27,7 @@ def local_folders():
     Raises:
         FileNotFoundError: `CHARLM_DATA` names no folder.
     """
-    cache = os.environ.get("CHARLM_CACHE")
-    if not cache:
-        import pooch  # here, and not before: it takes half of a short command's time
-
-        cache = pooch.os_cache("charlm")
-    cache, data = Path(cache).expanduser(), os.environ.get("CHARLM_DATA")
+    cache, data = cache_folder(), os.environ.get("CHARLM_DATA")
     if not data:
         return {"cache": cache}
     folder = Path(data).expanduser()
@@ -42,6 +37,16 @@ def local_folders():
             "Set it to the absolute path of a folder, or unset it."
         )
     return {"CHARLM_DATA": folder, "cache": cache}
+
+
+def cache_folder():
+    """Return the folder in which charlm keeps what it can get again: `CHARLM_CACHE`, or the user's own."""
+    named = os.environ.get("CHARLM_CACHE")
+    if named:
+        return Path(named).expanduser()
+    import pooch  # here, and not before: it takes half of a short command's time
+
+    return Path(pooch.os_cache("charlm"))
 
 
 def versions_in(folder, entry):

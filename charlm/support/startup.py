@@ -1,25 +1,35 @@
-"""Start TensorFlow and XLA without the messages that they write even where no GPU was expected.
+"""Start TensorFlow and XLA without the messages that they write even where no GPU was expected, and keep what XLA compiles.
 
-`import charlm` calls `quieten_tensorflow`, so whoever imports TensorFlow or Keras after that, in this package, in a
+`import charlm` calls `prepare_tensorflow`, so whoever imports TensorFlow or Keras after that, in this package, in a
 notebook or in a script, does so in silence. `CHARLM_VERBOSE=1` lets the messages through.
 """
 
 import contextlib
 import functools
+import hashlib
 import importlib.abc
 import importlib.util
 import os
+import platform
 import sys
+from pathlib import Path
+
+from charlm.support.lookup import cache_folder
+
+MOST_KEPT = 500_000_000  # bytes of compiled functions
 
 
-def quieten_tensorflow():
-    """See to it that TensorFlow starts quietly, when it is imported."""
-    if os.environ.get("CHARLM_VERBOSE") != "1" and "tensorflow" not in sys.modules:
+def prepare_tensorflow():
+    """See to it that TensorFlow, when it is imported, starts quietly and keeps what XLA compiles."""
+    if "tensorflow" in sys.modules:
+        keep_compiled(sys.modules["tensorflow"])
+        return
+    if not _is_verbose():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        sys.meta_path.insert(0, _QuietStart())
+    sys.meta_path.insert(0, _Start())
 
 
-class _QuietStart(importlib.abc.MetaPathFinder):
+class _Start(importlib.abc.MetaPathFinder):
     """Finds TensorFlow where it is, once, and holds back what it writes to stderr while it is imported."""
 
     def find_spec(self, name, path=None, target=None):
@@ -33,9 +43,51 @@ class _QuietStart(importlib.abc.MetaPathFinder):
             def start_quietly(module):
                 with quiet_stderr():
                     start(module)
+                keep_compiled(module)
 
             spec.loader.exec_module = start_quietly
         return spec
+
+
+def keep_compiled(tensorflow):
+    """Let XLA keep the functions that it compiles for the CPU, so that another process loads them in a fraction of the time.
+
+    They are kept beside the downloaded texts, for each version of TensorFlow and each kind of CPU apart, and are found
+    by what they compute. Where the folder cannot be written to, or `TF_XLA_FLAGS` says where to keep them, nothing is
+    done.
+    """
+    flags = os.environ.get("TF_XLA_FLAGS", "")
+    if "persistent_cache" in flags:
+        return
+    folder = cache_folder().absolute() / "compiled" / f"tensorflow-{tensorflow.__version__}-{_cpu()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _tidy(folder)
+    except OSError:
+        return
+    if os.access(folder, os.W_OK) and '"' not in str(folder):
+        kept = f'--tf_xla_persistent_cache_directory="{folder}" --tf_xla_persistent_cache_device_types=CPU'
+        os.environ["TF_XLA_FLAGS"] = f"{flags} {kept}".strip()
+
+
+def _cpu():
+    """Name the kind of CPU, in 12 letters: what was compiled for one need not run on another."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        known = [line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))]
+    except OSError:
+        known = [platform.processor()]
+    return hashlib.sha256("\n".join([platform.machine(), *sorted(set(known))]).encode()).hexdigest()[:12]
+
+
+def _tidy(folder, most=MOST_KEPT):
+    """Remove empty files, at which XLA stumbles, and the oldest ones until no more than `most` bytes are left."""
+    files = [(entry.stat().st_mtime, entry.stat().st_size, entry.path) for entry in os.scandir(folder)]
+    total = sum(size for _, size, _ in files)
+    for _, size, path in sorted(files):
+        if size == 0 or total > most:
+            Path(path).unlink(missing_ok=True)  # another process may be faster
+            total -= size
 
 
 @contextlib.contextmanager
@@ -43,7 +95,7 @@ def quiet_stderr():
     """Hold back what native code writes to stderr; show it after all if the block fails."""
     import tempfile
 
-    if os.environ.get("CHARLM_VERBOSE") == "1" or not _has_stderr():
+    if _is_verbose() or not _has_stderr():
         yield
         return
     sys.stderr.flush()
@@ -59,6 +111,10 @@ def quiet_stderr():
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+
+
+def _is_verbose():
+    return os.environ.get("CHARLM_VERBOSE") == "1"
 
 
 def _has_stderr():
