@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 MOST_FILLED = 20  # places in a batch of lines for each character that stands in one
+READ_AHEAD = 8  # batches that are ready before they are asked for
 ROUNDING = 1e-6  # 1 - 0.05 - 0.05 is a little less than 0.9, and must not cost a character
 
 
@@ -206,8 +207,12 @@ def _dataset(chunks, batched_places, batches, batch_size):
         return split_input_target(tf.ensure_shape(chunk, (batch_size, chunks.shape[1])))
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass)
-    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.apply(tf.data.experimental.assert_cardinality(batches)).prefetch(tf.data.AUTOTUNE)
+    dataset = dataset.map(load).apply(tf.data.experimental.assert_cardinality(batches)).prefetch(READ_AHEAD)
+    # There is nothing to tune, and at the end of a pass the thread that tunes may sleep for up to a minute, while the
+    # next pass waits for it.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def _check_sizes(ids, sequence_length, batch_size, needed, length_text):

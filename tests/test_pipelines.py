@@ -1,5 +1,7 @@
 """Pipelines: what each batch holds, in which order, and how rows line up."""
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -90,6 +92,13 @@ def test_the_tutorial_gets_172_batches_of_64_windows_of_100():
     dataset = windows(np.zeros(1_115_394, np.uint8))
     assert len(dataset) == 172
     assert [tuple(spec.shape) for spec in dataset.element_spec] == [(64, 100), (64, 100)]
+
+
+@pytest.mark.parametrize("feed", [windows, streams, functools.partial(lines, end=0)])
+def test_nothing_tunes_a_pipeline_since_the_next_pass_may_wait_for_it_a_minute(feed):
+    sizes = {"batch_size": 2} if isinstance(feed, functools.partial) else {"sequence_length": 4, "batch_size": 2}
+    data = feed(np.arange(100, dtype=np.uint8) % 7, **sizes)
+    assert not data.options().autotune.enabled and not data.skip(1).options().autotune.enabled
 
 
 def test_the_text_is_read_through_a_view_and_not_copied():
