@@ -73,7 +73,7 @@ def windows(ids, sequence_length=100, batch_size=64, shuffle=True, seed=0, epoch
         ValueError: `ids` has fewer than B * (T + 1) characters, B or T is below 1, or the seed is negative.
     """
     span = sequence_length + 1
-    _check_sizes(ids, sequence_length, batch_size, batch_size * span, f"(sequence_length {sequence_length} + 1)")
+    check_sizes(len(ids), sequence_length, batch_size, batch_size * span, f"(sequence_length {sequence_length} + 1)")
     starts = np.arange(len(ids) // span) * span
     return _dataset(_spans(ids, sequence_length), *_batched(starts, batch_size, shuffle, seed, epoch), batch_size)
 
@@ -97,7 +97,7 @@ def streams(ids, sequence_length=100, batch_size=64):
         ValueError: `ids` has fewer than B * T + 1 characters, or B or T is below 1.
     """
     needed = batch_size * sequence_length + 1
-    _check_sizes(ids, sequence_length, batch_size, needed, f"sequence_length {sequence_length}")
+    check_sizes(len(ids), sequence_length, batch_size, needed, f"sequence_length {sequence_length}")
     batches = (len(ids) - 1) // (batch_size * sequence_length)
     row_starts = np.arange(batch_size) * batches * sequence_length
     starts = row_starts + np.arange(batches)[:, None] * sequence_length  # (batches, batch)
@@ -131,7 +131,7 @@ def lines(ids, end, batch_size=64, shuffle=True, seed=0, drop_remainder=True, ep
         ValueError: fewer than B lines where the remainder is dropped, B below 1, a negative seed, or lines so unequal that most of the batches'
             places would be filled up.
     """
-    _check_sizes(ids, 1, batch_size, 0, "")
+    check_sizes(len(ids), 1, batch_size, 0, "")
     rows = _line_rows(np.asarray(ids), end)
     if not drop_remainder:
         rows = np.pad(rows, ((0, -len(rows) % batch_size), (0, 0)), constant_values=end)
@@ -215,12 +215,17 @@ def _dataset(chunks, batched_places, batches, batch_size):
     return dataset.with_options(options)
 
 
-def _check_sizes(ids, sequence_length, batch_size, needed, length_text):
+def check_sizes(characters, sequence_length, batch_size, needed, length_text):
+    """Refuse sizes below 1, and a text of fewer characters than a batch needs.
+
+    Raises:
+        ValueError: which of the two, with the sum.
+    """
     for name, value in (("sequence_length", sequence_length), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1.")
-    if len(ids) < needed:
+    if characters < needed:
         raise ValueError(
-            f"{len(ids):,} characters are too few for one batch: batch_size {batch_size} x {length_text} "
+            f"{characters:,} characters are too few for one batch: batch_size {batch_size} x {length_text} "
             f"needs {needed:,}. Lower one of the two, or use a longer text."
         )

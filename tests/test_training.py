@@ -242,7 +242,10 @@ def test_killed_in_the_middle_of_an_epoch_it_resumes_at_the_last_finished_one(tm
     process = subprocess.Popen([sys.executable, "-c", TRAIN_FOREVER, str(folder)], cwd=ROOT)
     try:
         deadline = time.monotonic() + 120
-        while not (folder.exists() and len(Run.load(folder).history()) >= 3) and time.monotonic() < deadline:
+        while (
+            not ((folder / "run.json").exists() and len(Run.load(folder).history()) >= 3)
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
     finally:
         os.kill(process.pid, signal.SIGKILL)

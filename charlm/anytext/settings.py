@@ -10,8 +10,9 @@ import math
 
 from charlm.anytext.pace import VALIDATION_COST, batch_seconds, products_per_second
 from charlm.anytext.split import VALIDATION, Split, cut
+from charlm.pipelines import check_sizes
 from charlm.support.machine import best_precision
-from charlm.vocabulary import count_characters
+from charlm.vocabulary import Vocabulary, count_characters
 
 MINUTES = 10.0
 SMALL, MIDDLE, LARGE = 200_000, 500_000, 2_500_000  # characters to train on, at which settings change
@@ -205,6 +206,8 @@ def _alphabet(split, chosen, reasons):
     counts = count_characters(split.train)  # what is held out must not choose
     chosen.setdefault("min_count", rarest_kept(counts.values()))
     left = sum(count >= chosen["min_count"] for count in counts.values()) + 1
+    if left == 1:
+        Vocabulary.from_text(split.train, chosen["min_count"])  # says why, before a network is timed
     if left > MOST_CHARACTERS:
         raise ValueError(
             f"The text has {distinct:,} distinct characters, {left:,} of them not rare; {MOST_CHARACTERS:,} are the "
@@ -233,6 +236,7 @@ def _batches(characters, chosen, reasons):
             rows //= 2
         else:
             break
+    check_sizes(characters, length, rows, rows * length + 1, f"sequence_length {length}")  # before a network is timed
     batches = (characters - 1) // (rows * length)
     if batches < FEWEST_BATCHES or ((rows, length) != (64, 64) and characters < MIDDLE):
         reasons.append(f"{rows} rows of {length} characters a batch make {batches:,} batches{_few(batches)}.")

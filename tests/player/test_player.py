@@ -330,12 +330,13 @@ def test_rounding_is_chosen_by_what_it_costs(generator, monkeypatch):
     assert export.choose_weights(generator.loop, texts)[0] == "float16"
 
 
+@in_node
 def test_a_loop_with_rounded_weights_computes_what_a_page_does(generator):
     loop, text = generator.loop, np.arange(200) % 20
     rounded = loop.with_weights(export.rounded(loop.network))
     page_losses = losses(packed(generator, "int8"), text)[0][1:]
-    np.testing.assert_allclose(rounded.read(rounded.start(1), [text])[1][0][1:], page_losses, atol=1e-5)
-    assert not np.allclose(loop.read(loop.start(1), [text])[1][0][1:], page_losses, atol=1e-5)
+    np.testing.assert_allclose(rounded.read(rounded.start(1), [text])[1][0][1:], page_losses, atol=2e-4)
+    assert not np.allclose(loop.read(loop.start(1), [text])[1][0][1:], page_losses, atol=2e-4)
 
 
 @pytest.mark.parametrize("name", charlm.runs.reference_models() if DEEP else ["baby_names"])

@@ -47,38 +47,44 @@ def test_what_was_held_back_is_shown_where_the_block_fails():
 COMPILE = "import tensorflow as tf; print(tf.function(lambda x: x * 2, jit_compile=True)(tf.constant(21)).numpy())"
 
 
-def kept(folder):
-    return sorted(file.name for file in folder.rglob("xla_compile_cache*"))
-
-
-@pytest.mark.parametrize("first", ["charlm, tensorflow", "tensorflow, charlm"])
-def test_what_xla_compiles_is_kept_and_found_again(tmp_path, first):
+def test_what_xla_compiles_is_kept_and_found_again_and_what_a_crash_left_empty_compiled_anew(tmp_path):
     cache = tmp_path / "a folder's cache"
-    assert python(f"import {first}; {COMPILE}", CHARLM_CACHE=str(cache), TF_XLA_FLAGS="").stdout == "42\n"
-    files = kept(cache)
+
+    def compiled(first):
+        shown = python(f"import {first}; {COMPILE}", CHARLM_CACHE=str(cache), TF_XLA_FLAGS="")
+        assert shown.stdout == "42\n" and (shown.stderr == "" or first != "charlm")
+        return {file.name: file.read_bytes() for file in cache.rglob("xla_compile_cache*")}
+
+    files = compiled("charlm")
     assert files
-    assert python(f"import {first}; {COMPILE}", CHARLM_CACHE=str(cache), TF_XLA_FLAGS="").stdout == "42\n"
-    assert kept(cache) == files
+    empty = next(cache.rglob("xla_compile_cache*"))
+    empty.write_bytes(b"")
+    again = compiled("tensorflow, charlm")
+    assert again.keys() == files.keys() and all(again.values())
 
 
-def test_without_a_folder_to_keep_them_in_functions_are_compiled_all_the_same(tmp_path):
+class FakeTensorFlow:
+    __version__ = "9.9"
+
+
+def test_a_folder_is_named_for_version_and_cpu_unless_one_is_named_already(tmp_path, monkeypatch):
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path))
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_auto_jit=1")
+    startup.keep_compiled(FakeTensorFlow)
+    (folder,) = (tmp_path / "compiled").iterdir()
+    assert folder.name.startswith("tensorflow-9.9-")
+    flags = os.environ["TF_XLA_FLAGS"]
+    assert flags.startswith(f'--tf_xla_auto_jit=1 --tf_xla_persistent_cache_directory="{folder}" ')
+    startup.keep_compiled(FakeTensorFlow)
+    assert os.environ["TF_XLA_FLAGS"] == flags
+
+
+def test_without_a_folder_to_keep_them_in_nothing_is_asked_of_xla(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    shown = python(f"import charlm; {COMPILE}", CHARLM_CACHE=str(tmp_path / "file"), TF_XLA_FLAGS="")
-    assert (shown.stdout, shown.stderr) == ("42\n", "")
-
-
-def test_a_file_that_a_crash_left_empty_is_compiled_anew(tmp_path):
-    python(f"import charlm; {COMPILE}", CHARLM_CACHE=str(tmp_path), TF_XLA_FLAGS="")
-    for file in tmp_path.rglob("xla_compile_cache*"):
-        file.write_bytes(b"")
-    shown = python(f"import charlm; {COMPILE}", CHARLM_CACHE=str(tmp_path), TF_XLA_FLAGS="")
-    assert (shown.stdout, shown.stderr) == ("42\n", "")
-
-
-def test_a_folder_of_one_s_own_is_respected(tmp_path):
-    flags = f"--tf_xla_persistent_cache_directory={tmp_path / 'own'}"
-    shown = python("import charlm, tensorflow, os; print(os.environ['TF_XLA_FLAGS'])", TF_XLA_FLAGS=flags)
-    assert shown.stdout == flags + "\n"
+    monkeypatch.setenv("CHARLM_CACHE", str(tmp_path / "file"))
+    monkeypatch.setenv("TF_XLA_FLAGS", "")
+    startup.keep_compiled(FakeTensorFlow)
+    assert os.environ["TF_XLA_FLAGS"] == ""
 
 
 def test_the_oldest_are_removed_where_there_are_too_many(tmp_path):
