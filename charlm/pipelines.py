@@ -208,19 +208,13 @@ def _dataset(chunks, batched_places, batches, batch_size):
 
     dataset = tf.data.Dataset.range(1).flat_map(one_pass)
     dataset = dataset.map(load).apply(tf.data.experimental.assert_cardinality(batches)).prefetch(READ_AHEAD)
-    # There is nothing to tune, and at the end of a pass the thread that tunes may sleep for up to a minute, while the
-    # next pass waits for it.
     options = tf.data.Options()
-    options.autotune.enabled = False
+    options.autotune.enabled = False  # its thread may sleep for up to a minute, and the next pass wait for it
     return dataset.with_options(options)
 
 
 def check_sizes(characters, sequence_length, batch_size, needed, length_text):
-    """Refuse sizes below 1, and a text of fewer characters than a batch needs.
-
-    Raises:
-        ValueError: which of the two, with the sum.
-    """
+    """Refuse sizes below 1, and fewer characters than a batch needs, with a ValueError that shows the sum."""
     for name, value in (("sequence_length", sequence_length), ("batch_size", batch_size)):
         if value < 1:
             raise ValueError(f"{name} is {value}; it must be at least 1.")
