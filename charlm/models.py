@@ -94,6 +94,7 @@ def compile_model(model, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.0, de
             raise ValueError(f"{name} is {value}; it must be above 0.")
     optimizer = _optimizer(learning_rate, clip_norm, weight_decay, decay_steps, warmup_steps)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.optimizer.build(model.trainable_variables)  # TensorFlow traces a step twice in which variables are made
     return model
 
 

@@ -302,7 +302,6 @@ def restore(run, position, decay_steps=None):
     model = run._build(run.settings["model"])
     training = run.settings["training"] | ({} if decay_steps is None else {"decay_steps": decay_steps})
     _rebuild(compile_model, {"model": model, **training}, run.path)
-    model.optimizer.build(model.trainable_variables)
     load_weights(model, position.weights)
     return model
 

@@ -16,7 +16,7 @@ from charlm.support.machine import release_memory
 TEMPERATURES = (0.5, 0.8, 1.0)
 SHOWN = 300  # characters of a sample
 SHOWN_LINES = 10
-COPY_SAMPLED = 20_000  # characters in which the longest copied run is looked for
+COPY_SAMPLED, ROWS = 20_000, 8  # characters in which the longest copied run is looked for, and rows that write them
 COPIED = 80  # characters in one go, from which on a network has memorised them
 NAMES_SAMPLED = 1000
 TOGETHER = "both together"
@@ -51,7 +51,7 @@ def report(run, parts, settings):
     orders = range(1, ngrams.order + 1)
     steps = ladder(counted, parts.validation, len(parts.vocabulary), orders, models, ngrams)
     keep(run, mixture, counted)
-    generator = Generator(mixture, run.vocabulary)
+    novelty, samples = (_texts if parts.end is None else _lines)(Generator(mixture, run.vocabulary), parts, counted)
     del mixture, ngrams
     found = {
         "nats": score.nats,
@@ -62,8 +62,8 @@ def report(run, parts, settings):
         "together": {"nats": together},
         "ladder": str(steps),
         **({"searched": len(counted)} if len(counted) < len(parts.train) else {}),
-        **_novelty(generator, parts, counted),
-        "samples": {str(t): run.display(_sample(generator, parts, t)) for t in TEMPERATURES},
+        **novelty,
+        "samples": {str(t): run.display(text) for t, text in zip(TEMPERATURES, samples, strict=True)},
     }
     found["advice"] = advise(run.history(), found, settings, len(parts.train))
     write_text(run.path / "report.json", json.dumps(found, indent=2))
@@ -145,31 +145,35 @@ def _best(found):
     )
 
 
-def _novelty(generator, parts, train):
+def _texts(generator, parts, train):
+    """Write texts: what is copied in many characters, and a sample for each temperature.
+
+    All are written in as many rows, for which the generator's loop is compiled once.
+    """
     known = parts.vocabulary.decode(train)
-    if parts.end is None:
-        copied = longest_copied(_write(generator, COPY_SAMPLED, 1.0, rows=8), known)
-        facts = {"longest_copied": copied.length, "copied": copied.text}
-        if copied.length > COPIED:  # has the network memorised it, or does the text repeat itself?
-            held_out = parts.vocabulary.decode(parts.validation[:COPY_SAMPLED])
-            facts["held_out_copied"] = longest_copied(held_out, known).length
-        return facts
-    items = [line.strip("\n") for line in _lines(generator, NAMES_SAMPLED, 1.0)]
-    shares = names_novelty(items, known.split("\n"), parts.vocabulary.decode(parts.validation).split("\n"))
-    return {"new": shares.new, "distinct": shares.distinct}
+    texts = _write(generator, [1.0] * ROWS, COPY_SAMPLED // ROWS, seed=0)
+    copied = longest_copied("".join(texts), known)
+    facts = {"longest_copied": copied.length, "copied": copied.text}
+    if copied.length > COPIED:  # has the network memorised it, or does the text repeat itself?
+        held_out = parts.vocabulary.decode(parts.validation[:COPY_SAMPLED])
+        facts["held_out_copied"] = longest_copied(held_out, known).length
+    temperatures = [*TEMPERATURES, *[1.0] * (ROWS - len(TEMPERATURES))]
+    return facts, _write(generator, temperatures, SHOWN, seed=[0] * ROWS)[: len(TEMPERATURES)]
 
 
-def _sample(generator, parts, temperature):
-    if parts.end is not None:
-        return "".join(_lines(generator, SHOWN_LINES, temperature))
-    return _write(generator, SHOWN, temperature)
+def _write(generator, temperatures, length, seed):
+    prompts = [opening(generator.vocabulary)] * len(temperatures)
+    return generator.generate(prompts, length, temperatures, seed=seed, include_prompt=False)
 
 
-def _write(generator, length, temperature, rows=1):
-    prompts = [opening(generator.vocabulary)] * rows
-    texts = generator.generate(prompts, length // rows, temperature, seed=0, include_prompt=False)
-    return "".join(texts)
-
-
-def _lines(generator, count, temperature):
-    return generator.generate([""] * count, 100, temperature, stop="\n", seed=0, include_prompt=False)
+def _lines(generator, parts, train):
+    """Write lines: which are new, of many, and some for each temperature. They are written side by side, for the same reason."""
+    *cooler, warmest = TEMPERATURES
+    temperatures = [*[warmest] * NAMES_SAMPLED, *(t for t in cooler for _ in range(SHOWN_LINES))]
+    seeds = [(0, row) for row in [*range(NAMES_SAMPLED), *[*range(SHOWN_LINES)] * len(cooler)]]
+    lines = generator.generate([""] * len(seeds), 100, temperatures, stop="\n", seed=seeds, include_prompt=False)
+    items, shown = [line.strip("\n") for line in lines[:NAMES_SAMPLED]], lines[NAMES_SAMPLED:]
+    known, held_out = (parts.vocabulary.decode(part).split("\n") for part in (train, parts.validation))
+    shares = names_novelty(items, known, held_out)
+    samples = [shown[i : i + SHOWN_LINES] for i in range(0, len(shown), SHOWN_LINES)] + [lines[:SHOWN_LINES]]
+    return {"new": shares.new, "distinct": shares.distinct}, ["".join(sample) for sample in samples]

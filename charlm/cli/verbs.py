@@ -10,7 +10,7 @@ from pathlib import Path
 from charlm.cli.terminal import description, plain, quote, read_report, reader, side_by_side, ways_on
 from charlm.corpora import list_corpora, registry, resolve_source
 from charlm.runs import Run
-from charlm.support.files import locked
+from charlm.support.files import check_folder, locked
 
 BAD_INPUT = 2
 FAILED = 1
@@ -65,6 +65,8 @@ def _begun(options, stack):
     if known and known.reads_bytes and source.as_bytes is None:
         source = source._replace(as_bytes=True)
     corpus = _read(source)
+    path = Path(options.out or Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text"))
+    check_folder(path)  # before a network is timed
     given = {name: value for name in NAMES if (value := getattr(options, name)) is not None}
     given.pop("minutes", None)
     if known:
@@ -77,9 +79,8 @@ def _begun(options, stack):
     if minutes:
         settings = fit_width(settings, parts, _seconds_left(options, parts, minutes))
         print("By the speed of this network, measured:", *(f"- {reason}" for reason in settings.reasons), sep="\n")
-    path = options.out or Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text")
     weights = known and (known.path.name if known.is_reference else known.path.absolute().as_posix())
-    job = begin(Path(path), corpus, settings, parts, seed, weights, source)
+    job = begin(path, corpus, settings, parts, seed, weights, source)
     stack.enter_context(locked(job.run.path))
     print(f"Run folder: {job.run.path.as_posix()}", flush=True)
     job.seconds = _seconds_left(options, parts, minutes) if minutes else None

@@ -92,6 +92,18 @@ def make_folder(path):
             free = path.with_name(f"{path.name}-{number}")
 
 
+def check_folder(path):
+    """Make sure that `make_folder` can make a folder there, and leave nothing behind.
+
+    Raises:
+        ValueError, OSError: as for `make_folder`.
+    """
+    absent = [parent for parent in path.parents if not parent.exists()]
+    for made in (make_folder(path), *absent):
+        with contextlib.suppress(OSError):  # another process has put something there meanwhile
+            made.rmdir()
+
+
 @contextlib.contextmanager
 def locked(folder):
     """Keep other processes out of a folder, as long as this one lives.

@@ -68,6 +68,18 @@ def run(folder, monkeypatch, capsys):
     return call
 
 
+@pytest.fixture
+def unreported(monkeypatch):
+    """Leave out the report, where a test is about something else."""
+    monkeypatch.setattr(verbs, "_report", lambda *_: None)
+
+
+@pytest.fixture
+def untrained(monkeypatch, unreported):
+    """Leave out the training, too."""
+    monkeypatch.setattr(verbs, "_fit", lambda *_: True)
+
+
 def test_train_says_what_it_does_and_how_good_it_is(folder):
     shown = (folder / "trained.txt").read_text()
     for part in ("Corpus('cats', ", "units 8", "Run folder: runs/cats", "epoch 2/2: loss", "bpc", "characters/s"):
@@ -167,27 +179,22 @@ def test_help_shows_three_examples_that_the_parser_takes(run, verb):
         assert command_line.command_parser().parse_args(words).run
 
 
-def test_json_is_all_there_is_on_standard_output(run, folder):
-    code, shown, _ = run("train", "cats.txt", "--epochs", 1, *SMALL, "--out", folder / "json", "--json")
+def test_json_is_all_there_is_on_standard_output_and_a_run_never_overwrites_another(run, folder):
+    before = sorted((folder / "runs" / "cats").rglob("*"))
+    code, shown, _ = run("train", "cats.txt", "--epochs", 1, *SMALL, "--json")
     found = json.loads(shown)
-    assert code == 0 and found["run"].endswith("json") and found["settings"]["units"] == 8
+    assert code == 0 and found["run"] == "runs/cats-2" and found["settings"]["units"] == 8
     assert [row["epoch"] for row in found["history"]] == [1]
+    assert sorted((folder / "runs" / "cats").rglob("*")) == before
     unknown = ["--unknown", "drop", "--limit", 3000]
     code, shown, errors = run("score", "runs/cats", "shakespeare", *unknown, "--json")
     assert code == 0 and json.loads(shown) and "stand-in" in errors
-    for verb in (["corpora"], ["info", folder / "json"], ["compare", folder / "json"], ["sample", folder / "json"]):
+    for verb in (["corpora"], *([verb, "runs/cats-2"] for verb in ("info", "compare", "sample"))):
         code, shown, _ = run(*verb, "--json")
         assert code == 0 and json.loads(shown)
 
 
-def test_a_run_never_overwrites_another(run, folder):
-    before = sorted((folder / "runs" / "cats").rglob("*"))
-    code, shown, _ = run("train", "cats.txt", "--epochs", 1, *SMALL)
-    assert code == 0 and "Run folder: runs/cats-2" in shown
-    assert sorted((folder / "runs" / "cats").rglob("*")) == before
-
-
-def test_a_finished_run_goes_on_for_more_epochs(run, folder):
+def test_a_finished_run_goes_on_for_more_epochs(run, folder, unreported):
     shutil.copytree(folder / "runs" / "cats", folder / "longer")
     code, shown, _ = run("train", "--resume", "longer", "--epochs", 3)
     assert code == 0 and "going on after epoch 2 of 3" in shown
@@ -195,16 +202,16 @@ def test_a_finished_run_goes_on_for_more_epochs(run, folder):
 
 
 @pytest.mark.parametrize("name", ["recipes", "~/cats.txt"])
-def test_a_run_is_resumed_from_any_folder(run, folder, monkeypatch, tmp_path, name):
+def test_a_run_is_resumed_from_any_folder(run, folder, untrained, monkeypatch, tmp_path, name):
     monkeypatch.setenv("HOME", str(folder))
     (folder / "recipes").write_text(TEXT)
     assert run("train", name, "--epochs", 1, *SMALL, "--out", tmp_path / "run")[0] == 0
     monkeypatch.chdir(tmp_path)
     code, shown, errors = run("train", "--resume", "run", "--epochs", 2)
-    assert code == 0 and "going on after epoch 1 of 2" in shown, errors
+    assert code == 0 and "going on after epoch 0 of 2" in shown, errors
 
 
-def test_minutes_choose_the_settings(run, folder, monkeypatch):
+def test_minutes_choose_the_settings(run, folder, unreported, monkeypatch):
     monkeypatch.setattr(verbs, "_seconds_left", lambda *_: 1.5)  # of the 12 that are asked for
     code, shown, _ = run("train", "cats.txt", "--minutes", 0.2, "--out", "quick")
     assert code == 0 and "epochs fit into 0.2 minutes" in shown
@@ -227,7 +234,7 @@ def test_the_minutes_of_a_call_begin_with_it(monkeypatch):
     assert began[0] >= before and began[1] == cli.STARTED
 
 
-def test_a_folder_of_files_is_one_text(run, folder):
+def test_a_folder_of_files_is_one_text(run, folder, untrained):
     (folder / "notes" / "old").mkdir(parents=True, exist_ok=True)
     (folder / "notes" / "b.md").write_text("beta " * 100)
     (folder / "notes" / "old" / "a.md").write_text("alpha " * 100 + "\n")
@@ -257,7 +264,7 @@ def test_a_url_is_fetched(folder, monkeypatch, capsys):
     assert "cats: " in capsys.readouterr().out
 
 
-def test_a_reference_model_and_another_run_can_be_gone_on_from(run, folder):
+def test_another_run_can_be_gone_on_from(run, folder, unreported):
     (folder / "new.txt").write_text("Ünlü cats sat on the mat. " * 60)
     code, shown, _ = run(
         "train", "new.txt", "--init-from", "runs/cats", "--epochs", 1, "--batch-size", 4, "--out", "on"
@@ -454,6 +461,17 @@ def test_bad_input_is_one_clear_line(bad_files, run, arguments, named):
     assert "Traceback" not in errors
 
 
+def test_a_folder_that_cannot_be_made_is_refused_before_a_network_is_timed(run, folder, monkeypatch):
+    def timed(*_, **__):
+        raise ValueError("as far as that")
+
+    monkeypatch.setattr("charlm.anytext.settings.suggest", timed)
+    code, _, errors = run("train", "cats.txt", "--out", "cats.txt/run")
+    assert code == 2 and "cats.txt" in errors and "as far as that" not in errors
+    code, _, errors = run("train", "cats.txt", "--out", "one/two/run")
+    assert code == 2 and "as far as that" in errors and not (folder / "one").exists()
+
+
 def test_an_unreadable_file_is_one_clear_line(folder, tmp_path):
     secret = tmp_path / "secret.txt"
     secret.write_text(TEXT)
@@ -543,10 +561,8 @@ def test_a_text_of_a_corpus_name_is_not_taken_for_bytes(tmp_path, small_model, v
     assert charlm.Run.load("wikipedia").reads_bytes == charlm.load_corpus("wikipedia").as_bytes
 
 
-def test_a_run_that_reads_bytes_begins_another_on_bytes(run, folder, monkeypatch):
+def test_a_run_that_reads_bytes_begins_another_on_bytes(run, folder, untrained):
     (folder / "accents.txt").write_text("déjà vu, naïve café. " * 60, encoding="utf-8")
-    monkeypatch.setattr(verbs, "_fit", lambda *_: True)
-    monkeypatch.setattr(verbs, "_report", lambda *_: None)
     code, shown, errors = run("train", "accents.txt", "--init-from", "wikipedia", "--epochs", 1, "--out", "bytes-on")
     assert code == 0 and "bytes, sha256" in shown, errors
     begun = charlm.Run.load("bytes-on")
@@ -576,7 +592,7 @@ def test_ctrl_c_at_any_moment_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == "charlm: stopped.\n"
 
 
-def test_a_run_is_read_once_it_is_locked(run, folder, monkeypatch):
+def test_a_run_is_read_once_it_is_locked(run, folder, untrained, monkeypatch):
     shutil.copytree(folder / "runs" / "cats", folder / "late")
 
     @contextlib.contextmanager
@@ -585,8 +601,6 @@ def test_a_run_is_read_once_it_is_locked(run, folder, monkeypatch):
         yield
 
     monkeypatch.setattr(verbs, "locked", locked_after_another_process_wrote)
-    monkeypatch.setattr(verbs, "_fit", lambda *_: True)
-    monkeypatch.setattr(verbs, "_report", lambda *_: None)
     code, shown, _ = run("train", "--resume", "late")
     assert code == 0 and "going on after epoch 2 of 7" in shown
 
@@ -636,7 +650,9 @@ def test_a_training_stopped_at_random_moments_ends_as_one_that_was_not(run, tmp_
     (tmp_path / "cats.txt").write_text(TEXT * 3)
     settings = ["--epochs", 6, *SMALL, "--dropout", 0.2, "--seed", 5]
     monkeypatch.chdir(tmp_path)
-    assert run("train", "cats.txt", *settings, "--out", "whole")[0] == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(verbs, "_report", lambda *_: None)
+        assert run("train", "cats.txt", *settings, "--out", "whole")[0] == 0
 
     chance, finished = random.Random(0), False
     for number in range(INTERRUPTIONS):
