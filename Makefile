@@ -17,8 +17,10 @@ endif
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
 
+# Two workers, each with a core of its own.
 test: $(VENV)/installed
-	@CHARLM_OFFLINE=1 CHARLM_PROFILE=fast $(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env tests notebooks
+	@CHARLM_OFFLINE=1 CHARLM_PROFILE=fast TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1 \
+		$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval-lax --nbval-current-env tests notebooks
 
 # Ruff, at the version that pyproject.toml pins.
 check: $(VENV)/checked

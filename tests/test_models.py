@@ -135,6 +135,14 @@ def test_training_settings_must_be_above_0(name):
         compile_model(build_model(5, units=4), **{name: 0})
 
 
+def test_a_training_step_is_traced_once(vocabulary, ids, monkeypatch):
+    model, traced = compile_model(build_model(len(vocabulary), units=4, embedding_dim=4)), []
+    step = model.train_step
+    monkeypatch.setattr(model, "train_step", lambda data: traced.append(data) or step(data))
+    model.fit(charlm.streams(ids, 8, 4), shuffle=False, verbose=0)
+    assert len(traced) == 1
+
+
 def test_profile_follows_the_environment(monkeypatch):
     for name in ("gpu", "cpu", "fast"):
         monkeypatch.setenv("CHARLM_PROFILE", name)

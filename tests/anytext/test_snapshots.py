@@ -1,5 +1,6 @@
 """Training that stops in mid epoch, and goes on as if it had not."""
 
+import shutil
 import signal
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ class StopAt(keras.callbacks.Callback):
             signal.raise_signal(self.number)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def feed(ids):
     """How to feed a text, or a list: datasets of 4 rows, and whether state is carried."""
 
@@ -45,15 +46,22 @@ def feed(ids):
     return make
 
 
-@pytest.fixture
-def begin(tmp_path, small_model, vocabulary):
-    def make(name, carried):
+@pytest.fixture(scope="session")
+def begin_in(small_model, vocabulary):
+    """Begin a run in a folder: the run and its network."""
+
+    def make(folder, carried=True):
         model = small_model("lstm", dropout=0.3, batch_size=4 if carried else None, stateful=carried, scale=0.5)
         keras.utils.set_random_seed(0)
         charlm.compile_model(model, 0.01, weight_decay=0.1, decay_steps=60)
-        return charlm.Run.create(tmp_path / name, model, vocabulary), model
+        return charlm.Run.create(folder, model, vocabulary), model
 
     return make
+
+
+@pytest.fixture
+def begin(tmp_path, begin_in):
+    return lambda name, carried: begin_in(tmp_path / name, carried)
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +87,23 @@ def restored(run):
     return restore(run, position), position
 
 
-def stop(begin, data, *moment):
-    """Begin a run and stop it after a batch of an epoch."""
-    run, model = begin("run", True)
+def stop(run, model, data, *moment):
+    """Train until after a batch of an epoch, and stop there."""
     with pytest.raises(Stopped), Signals() as signals:
         fit(run, model, data, [StopAt(*moment)], signals=signals)
-    return run
+
+
+@pytest.fixture(scope="module")
+def stopped_folder(tmp_path_factory, begin_in, feed):
+    run, model = begin_in(tmp_path_factory.mktemp("stopped") / "run")
+    stop(run, model, feed("streams"), 1, 3)
+    return run.path
+
+
+@pytest.fixture
+def stopped(tmp_path, stopped_folder):
+    """A run that was stopped after the fourth batch of its second epoch, of the test's own."""
+    return charlm.Run.load(shutil.copytree(stopped_folder, tmp_path / "run"))
 
 
 def curve(run):
@@ -104,8 +123,7 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, un
     whole_curve, weights = uninterrupted[kind]
 
     run, model = begin("stopped", carried)
-    with pytest.raises(Stopped), Signals() as signals:
-        fit(run, model, feed(kind, space, run), [StopAt(*moment)], signals=signals)
+    stop(run, model, feed(kind, space, run), *moment)
     run = charlm.Run.load(run.path)
     model, position = restored(run)
     assert (position.batch == 0) == (moment[1] == "validation")
@@ -117,23 +135,22 @@ def test_a_stopped_training_goes_on_as_if_it_had_not(begin, feed, vocabulary, un
     assert run.store.position().batch == 0 and not (run.path / "snapshot").exists()
 
 
-def test_the_time_before_a_stop_counts(begin, feed):
-    data = feed("streams")
-    run = stop(begin, data, 1, 3)
+def test_the_time_before_a_stop_counts(stopped, feed):
+    run = stopped
     position = run.store.position()
     first = run.history()[0]["seconds"]
     job = Job(run, None, None, None, position=position)
     assert job.spent == pytest.approx(first + position.seconds) and position.seconds > 0
     np.savez(position.weights.with_name("0001-0000004.npz"), **{**position.arrays(), "seconds": 1000.0})
     model, position = restored(run)
-    fit(run, model, data, position=position)
+    fit(run, model, feed("streams"), position=position)
     seconds = [row["seconds"] for row in run.history()]
     assert seconds[0] == first and 1000 < seconds[1] < 1500 and seconds[2] < 500
 
 
 def test_a_signal_in_an_epochs_last_batch_waits_for_its_checkpoint(begin, feed):
-    data = feed("streams")
-    run = stop(begin, data, 0, len(data[0]) - 1)
+    data, (run, model) = feed("streams"), begin("run", True)
+    stop(run, model, data, 0, len(data[0]) - 1)
     assert [c.epoch for c in run.checkpoints()] == [1] and run.store.position().batch == 0
 
 
@@ -151,24 +168,20 @@ def test_snapshots_are_written_in_time_and_only_the_last_is_kept(begin, feed, mo
     assert seen[5] == ["0000-0000005.npz", "0000-0000005.weights.h5", "0000-0000005.weights.h5.sha256"]
 
 
-def test_a_snapshot_that_was_cut_off_while_written_is_not_taken(begin, feed):
-    data = feed("streams")
-    run = stop(begin, data, 1, 3)
-    file = run.store.position().weights
+def test_a_snapshot_that_was_cut_off_while_written_is_not_taken(stopped):
+    file = stopped.store.position().weights
     file.rename(file.with_name("unfinished-" + file.name))  # as a kill would have left it
-    _, position = restored(run)
+    _, position = restored(stopped)
     assert position[:2] == (1, 0)
 
 
-def test_a_damaged_snapshot_is_refused(begin, feed):
-    data = feed("streams")
-    run = stop(begin, data, 1, 3)
-    file = run.store.position().weights
+def test_a_damaged_snapshot_is_refused(stopped):
+    file = stopped.store.position().weights
     for damaged in (file.with_name("0001-0000004.npz"), file):
         whole = damaged.read_bytes()
         damaged.write_bytes(whole[:-100])
         with pytest.raises(ValueError, match="is damaged"):
-            restored(run)
+            restored(stopped)
         damaged.write_bytes(whole)
 
 
@@ -191,12 +204,10 @@ def test_weights_lost_after_an_epochs_last_batch_end_the_epoch_without_a_checkpo
     assert (run.path / "samples.txt").read_text(encoding="utf-8").count("--- after epoch") == 1
 
 
-def test_an_epoch_that_is_lost_leaves_the_last_good_snapshot(begin, feed):
-    data = feed("streams")
-    run = stop(begin, data, 1, 3)
-    model, position = restored(run)
-    fit(run, model, data, [Lose()], position=position)
-    assert run.store.position() == position and np.isfinite(restored(run)[0].get_weights()[0]).all()
+def test_an_epoch_that_is_lost_leaves_the_last_good_snapshot(stopped, feed):
+    model, position = restored(stopped)
+    fit(stopped, model, feed("streams"), [Lose()], position=position)
+    assert stopped.store.position() == position and np.isfinite(restored(stopped)[0].get_weights()[0]).all()
 
 
 def test_a_second_signal_goes_where_it_went_before():
