@@ -161,7 +161,7 @@ def card(name, epoch):
         "network": f"{built['cell'].upper()}-{built['units']}, one layer, embedding {built['embedding_dim']}, "
         f"{model.count_params():,} parameters, float16 on disk",
         "training": f"`{recipe.command(name)}`, epoch {epoch} of {len(run.history())}, "
-        f"{max(1, round(seconds / 60))} minutes on {os.cpu_count()} CPU cores that did other work besides",
+        f"{max(1, round(seconds / 60))} minutes on {os.cpu_count()} CPU cores",
         "validation": f"**{score.nats:.4f} ± {score.standard_error:.4f} nats** per character, {score.bpc:.3f} bpc, "
         + ("each line from zero state" if lines else "in one pass with carried state"),
         f"best n-gram: {ngram.name}": f"{ngram.nats:.4f} nats, the best Kneser-Ney order on the same split",
