@@ -1,6 +1,6 @@
 """Draw the README's picture: a passage coloured by the unit that follows its quotation marks, above the network's guesses.
 
-    python -m tools.picture              writes docs/cells.png
+python -m tools.picture              writes docs/cells.png
 """
 
 import argparse
