@@ -108,10 +108,18 @@ class Browser:
             TimeoutError: it is not, for a minute.
         """
         end = time.monotonic() + seconds
-        while not self.run(f"Boolean({condition})"):
+        while not self._holds(condition):
             if time.monotonic() > end:
                 raise TimeoutError(f"The page does not come to: {condition}")
             time.sleep(0.02)
+
+    def _holds(self, condition):
+        try:
+            return self.run(f"Boolean({condition})")
+        except RuntimeError as error:
+            if "navigated" in str(error):  # away from the page that was asked, by `open`
+                return False
+            raise
 
     def requests(self):
         """List the addresses that pages asked for, and what was logged as wrong."""

@@ -32,9 +32,10 @@ def main():
 
 
 def _half_inside(holds):
-    """The start of the stretch that a feature divides most evenly."""
+    """The start of the stretch of which a feature holds for half, and neither at its beginning nor at its end."""
     shares = np.convolve(holds, np.ones(SHOWN) / SHOWN, "valid")
-    return int(np.argmin(np.abs(shares - 0.5)))
+    begins_and_ends_without = ~holds[: len(shares)] & ~holds[-len(shares) :]
+    return int(np.argmin(np.where(begins_and_ends_without, np.abs(shares - 0.5), 1.0)))
 
 
 if __name__ == "__main__":

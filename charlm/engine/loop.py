@@ -188,7 +188,7 @@ def compiled_step(step, rows):
         _, states, _, logits, ids, nats = tf.while_loop(lambda time, *_: time < steps, body, initial)
         return states, logits, tf.transpose(ids.stack()), tf.transpose(nats.stack())
 
-    return tf.function(run, jit_compile=True)
+    return tf.function(run, jit_compile=True, autograph=False)  # nothing for it to convert, and it takes its time
 
 
 def draw_uniforms(seed, row, start, count):

@@ -323,7 +323,7 @@ def _input_gradients(inputs, d_projected, weights):
 @functools.lru_cache(maxsize=256)
 def _compiled(loop, jit_compile, shape):
     """A loop as a `tf.function`, one for each shape of inputs: TensorFlow warns of a single one that sees many shapes."""
-    return tf.function(functools.partial(loop), jit_compile=jit_compile)
+    return tf.function(functools.partial(loop), jit_compile=jit_compile, autograph=False)
 
 
 def _parts(steps):

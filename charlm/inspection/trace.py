@@ -140,7 +140,7 @@ def _compiled_read(cells):
         kernel, bias = weights.logits
         return signals, tf.nn.softmax(outputs[:, 0] @ kernel + bias), last
 
-    return tf.function(read, jit_compile=True)
+    return tf.function(read, jit_compile=True, autograph=False)
 
 
 def readable(signal, values):

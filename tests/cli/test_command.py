@@ -320,7 +320,7 @@ def test_odd_alphabets_train_and_write(run, folder, kind):
         assert code == 0, errors
 
 
-def test_what_is_not_text_is_read_as_bytes(run, folder):
+def test_what_is_not_text_is_read_as_bytes(run, folder, unreported):
     (folder / "picture.bin").write_bytes(bytes(range(256)) * 8)
     assert run("train", "picture.bin", *SMALL)[0] == 2
     code, _, errors = run("train", "picture.bin", "--as-bytes", "--epochs", 1, *SMALL, "--out", "bytes")
@@ -645,14 +645,12 @@ def wait_for(process, part):
     return shown
 
 
-def test_a_training_stopped_at_random_moments_ends_as_one_that_was_not(run, tmp_path, monkeypatch):
+def test_a_training_stopped_at_random_moments_ends_as_one_that_was_not(run, unreported, tmp_path, monkeypatch):
     """SIGINT, SIGTERM and SIGKILL; CHARLM_INTERRUPTIONS=10 stops it ten times."""
     (tmp_path / "cats.txt").write_text(TEXT * 3)
     settings = ["--epochs", 6, *SMALL, "--dropout", 0.2, "--seed", 5]
     monkeypatch.chdir(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(verbs, "_report", lambda *_: None)
-        assert run("train", "cats.txt", *settings, "--out", "whole")[0] == 0
+    assert run("train", "cats.txt", *settings, "--out", "whole")[0] == 0
 
     chance, finished = random.Random(0), False
     for number in range(INTERRUPTIONS):
