@@ -1,6 +1,8 @@
 """Draw the README's picture: a passage coloured by the unit that follows its quotation marks, above the network's guesses.
 
-python -m tools.picture              writes docs/cells.png
+    python -m tools.picture              writes docs/cells.png
+
+It needs the real text, in CHARLM_DATA or from the network.
 """
 
 import argparse
@@ -20,6 +22,7 @@ CORPUS, READ, SHOWN, WIDTH = "war_and_peace", 60_000, 128, 64  # characters
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("path", nargs="?", default="docs/cells.png")
+    path = parser.parse_args().path
     corpus, run = charlm.load_corpus(CORPUS), charlm.Run.load(CORPUS)
     if corpus.is_standin:
         raise FileNotFoundError(f"The picture shows the real {CORPUS}: set CHARLM_DATA, or allow a network.")
@@ -28,7 +31,7 @@ def main():
     quotes = find_cells(read, features.inside_quotes)
     print(quotes)
     plot_predictions(read, quotes, start=_half_inside(features.inside_quotes(text)), length=SHOWN, width=WIDTH)
-    plt.savefig(parser.parse_args().path, dpi=120, bbox_inches="tight")
+    plt.savefig(path, dpi=120, bbox_inches="tight")
 
 
 def _half_inside(holds):
