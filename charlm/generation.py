@@ -194,7 +194,7 @@ class Generator:
         length, stops, keys = _length(length), _stops(stop), _keys(seed, rows)
         prompts = list(prompt) if _is_list(prompt) else [prompt] * rows
         ids = [self._read_prompt(text, *unknown) for text in prompts]
-        network, _ = self.loop.read(self.loop.start(rows), ids)
+        network, _ = self.loop.read(self.loop.start(rows), ids, sampling)
         if not np.isfinite(network.logits).all():
             raise ValueError(
                 "The network's scores are not numbers: its weights are damaged. Use an earlier checkpoint."

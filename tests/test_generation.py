@@ -8,7 +8,18 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from charlm.engine import loop as engine_loop
-from charlm.engine.loop import CHUNK, Loop, NetworkStep, Sampling, choose, compiled_step, draw_uniforms
+from charlm.engine.loop import (
+    AMONG_ALL,
+    AMONG_LIKELIEST,
+    CHOICES,
+    CHUNK,
+    Loop,
+    NetworkStep,
+    Sampling,
+    choose,
+    compiled_step,
+    draw_uniforms,
+)
 from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
 
@@ -52,8 +63,8 @@ def draw(logits, temperature=1.0, top_k=None, top_p=1.0, rows=100_000, seed=0):
         tf.fill([rows], float(temperature)), tf.fill([rows], top_k or len(logits)), tf.fill([rows], float(top_p))
     )
     tiled = tf.tile(tf.constant(logits, tf.float32)[None], (rows, 1))
-    narrowed = top_k is not None or top_p < 1
-    return choose(tiled, tf.constant(draw_uniforms(seed, 0, 0, rows)), sampling, tf.constant(narrowed)).numpy()
+    choice = AMONG_LIKELIEST if top_k is not None or top_p < 1 else AMONG_ALL
+    return choose(tiled, tf.constant(draw_uniforms(seed, 0, 0, rows)), sampling, choice).numpy()
 
 
 def softmax(logits):
@@ -106,7 +117,7 @@ def test_characters_that_cannot_occur_are_never_drawn():
     assert set(draw(logits).tolist()) == {1, 3}
     edge = tf.constant([np.nextafter(np.float32(1), np.float32(0))])
     sampling = Sampling(tf.ones(1), tf.fill([1], 5), tf.ones(1))
-    assert choose(tf.constant(logits, tf.float32)[None], edge, sampling, tf.constant(False)).numpy() == [3]
+    assert choose(tf.constant(logits, tf.float32)[None], edge, sampling, AMONG_ALL).numpy() == [3]
 
 
 @settings(max_examples=15, deadline=None)
@@ -279,16 +290,30 @@ def test_256_rows_at_once_are_each_what_they_are_alone(generator):
     assert [rows[255]] == generator.generate("the ", 20, seed=[(0, 255)])
 
 
-def test_one_trace_serves_twenty_different_calls(small_model, vocabulary):
+def test_one_trace_for_each_choice_serves_twenty_different_calls(small_model, vocabulary):
     generator = Generator(small_model("lstm", 3), vocabulary)
     generator.generate("the", 10)
-    step = compiled_step(NetworkStep(("lstm", "lstm", "lstm")), 1)
-    before = step.experimental_get_tracing_count()
+    generator.generate("the", 10, top_k=2)
+    generator.score("the dog")
+    steps = [compiled_step(NetworkStep(("lstm", "lstm", "lstm")), 1, choice) for choice in CHOICES]
+    before = [step.experimental_get_tracing_count() for step in steps]
+    assert all(before)
     for call in range(1, 21):
         narrowed = {"top_k": call, "top_p": 1 / call} if call % 2 else {}
         generator.generate("the dog"[: call % 7 + 1], call * 17, temperature=call / 10, seed=call, **narrowed)
         generator.score("the quick brown fox"[:call] + " dog")
-    assert step.experimental_get_tracing_count() == before
+    assert [step.experimental_get_tracing_count() for step in steps] == before
+
+
+def test_a_text_is_read_alike_alone_and_before_writing(small_model, ids):
+    loop = Loop(small_model("lstm", 2, scale=1.0))
+    size = loop.vocab_size
+    narrowed = [np.array([k], np.int32) for k in (size, 3)]
+    samplings = [None, *(Sampling(np.ones(1, np.float32), k, np.ones(1, np.float32)) for k in narrowed)]
+    found = [loop.read(loop.start(1), [ids[: CHUNK + 40]], sampling) for sampling in samplings]
+    for state, losses in found[1:]:
+        np.testing.assert_allclose(losses[0], found[0][1][0], atol=1e-5)
+        np.testing.assert_allclose(state.logits, found[0][0].logits, atol=1e-5)
 
 
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2)])

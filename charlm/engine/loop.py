@@ -1,8 +1,9 @@
 """The loop that reads and writes characters one by one, compiled as a whole by XLA, with explicit state.
 
 Embedding, cells, logits, temperature, top-k, top-p and the draw are one XLA function that runs up to `CHUNK` steps
-a call. Each row of a batch first reads the characters it is given and then writes its own, so prompts, samples and
-scores all come from the same function, which is traced once for a number of rows.
+a call. Each row of a batch first reads the characters it is given and then writes its own, so a prompt and what is written
+after it come from the same function, which is traced once for a number of rows. Where nothing is chosen, as in scoring, or
+among all characters, a function that leaves out the rest of the choice is faster, and compiled sooner.
 """
 
 import copy
@@ -18,6 +19,7 @@ from charlm.engine import rnn
 CHUNK = 128  # characters a call at most
 FEW_CHARACTERS = 128  # up to which comparing all pairs is a faster ranking than a sort
 FEW_ROWS, MANY_WEIGHTS = 32, 3_000_000  # where a product is faster transposed, see `_is_transposed`
+CHOICES = NOTHING, AMONG_ALL, AMONG_LIKELIEST = "nothing", "among all", "among likeliest"  # what a function chooses
 
 
 class NetworkState(NamedTuple):
@@ -71,12 +73,14 @@ class Loop:
         states = tuple((h, h.copy()) if cell == "lstm" else (h,) for cell, h in cells)
         return NetworkState(states, np.zeros((rows, self.vocab_size), np.float32))
 
-    def read(self, state, texts):
+    def read(self, state, texts, sampling=None):
         """Let each row read a text.
 
         Args:
             state: a `NetworkState` of as many rows as there are texts.
             texts: list of (characters,) ids, of any lengths.
+            sampling: a `Sampling` by which is written next: the function that writes reads then, so that none is
+                compiled for reading alone.
 
         Returns:
             `(state, losses)`: the state afterwards, and for each text a (characters,) array of nats: the loss of
@@ -85,7 +89,6 @@ class Loop:
         """
         rows, longest = len(texts), max(len(text) for text in texts)
         losses = [[] for _ in texts]
-        likeliest = Sampling(np.zeros(rows, np.float32), np.ones(rows, np.int32), np.ones(rows, np.float32))
         uniforms = np.zeros((rows, CHUNK), np.float32)
         for start in range(0, longest, CHUNK):
             pieces = [text[start : start + CHUNK] for text in texts]
@@ -93,7 +96,7 @@ class Loop:
             given = np.zeros((rows, CHUNK), np.int32)
             for row, piece in enumerate(pieces):
                 given[row, : len(piece)] = piece
-            state, _, nats = self._run(state, given, counts, counts, uniforms, likeliest)
+            state, _, nats = self._run(state, given, counts, counts, uniforms, sampling)
             for row, count in enumerate(counts):
                 losses[row].append(nats[row, :count])
         return state, [np.concatenate(parts) if parts else np.zeros(0, np.float32) for parts in losses]
@@ -115,12 +118,17 @@ class Loop:
         return state, ids
 
     def _run(self, state, given, given_counts, counts, uniforms, sampling):
-        filtering = bool(np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1))
-        states, logits, ids, nats = compiled_step(self.step, len(counts))(
-            self.weights(len(counts)),
-            *map(_tensors, (state, given, given_counts, counts, uniforms, sampling, filtering)),
+        states, logits, ids, nats = compiled_step(self.step, len(counts), self._choice(sampling))(
+            self.weights(len(counts)), *map(_tensors, (state, given, given_counts, counts, uniforms, sampling or ()))
         )
         return NetworkState(states, logits), ids.numpy(), nats.numpy()
+
+    def _choice(self, sampling):
+        """Name what has to be chosen: one of `CHOICES`."""
+        if sampling is None:
+            return NOTHING
+        narrowed = np.any(sampling.top_k < self.vocab_size) or np.any(sampling.top_p < 1)
+        return AMONG_LIKELIEST if narrowed else AMONG_ALL
 
     def weights(self, rows):
         """Return the weights as the products of so many rows want them; each layout is made once."""
@@ -162,19 +170,26 @@ class NetworkStep(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def compiled_step(step, rows):
-    """Return the XLA function that takes one step, such as a `NetworkStep`, after another on `rows` rows; 64 are kept.
+def compiled_step(step, rows, choice):
+    """Return the XLA function that takes one step after another; 64 are kept.
 
     Each number of rows has a function of its own, so that TensorFlow does not warn of retracing.
+
+    Args:
+        step: such as a `NetworkStep`.
+        rows: of the batch.
+        choice: one of `CHOICES`. Where it is `NOTHING`, rows read and do not write.
     """
 
-    def run(weights, state, given, given_counts, counts, uniforms, sampling, filtering):
+    def run(weights, state, given, given_counts, counts, uniforms, sampling):
         ids = tf.TensorArray(tf.int32, CHUNK, element_shape=(rows,))
         nats = tf.TensorArray(tf.float32, CHUNK, element_shape=(rows,))
 
         def body(time, states, recurrents, logits, ids, nats):
-            chosen = choose(logits, uniforms[:, time], sampling, filtering)
-            character = tf.where(time < given_counts, given[:, time], chosen)  # (rows,)
+            character = given[:, time]  # (rows,)
+            if choice != NOTHING:
+                chosen = choose(logits, uniforms[:, time], sampling, choice)
+                character = tf.where(time < given_counts, character, chosen)
             ids = ids.write(time, character)
             nats = nats.write(time, tf.nn.sparse_softmax_cross_entropy_with_logits(character, logits))
             awake = (time < counts)[:, None]
@@ -208,14 +223,14 @@ def draw_uniforms(seed, row, start, count):
     return np.concatenate(blocks)[start - first * CHUNK :][:count]
 
 
-def choose(logits, uniforms, sampling, filtering):
+def choose(logits, uniforms, sampling, choice):
     """Choose one character a row: the likeliest at temperature 0, else a draw from softmax(logits / temperature).
 
     Args:
         logits: (rows, vocabulary).
         uniforms: (rows,) random numbers in [0, 1).
         sampling: a `Sampling` of tensors.
-        filtering: boolean scalar: whether any row narrows the choice by top_k or top_p.
+        choice: `AMONG_ALL`, or `AMONG_LIKELIEST` where any row narrows the choice by top_k or top_p.
 
     Returns:
         (rows,) int32 ids.
@@ -223,11 +238,10 @@ def choose(logits, uniforms, sampling, filtering):
     warm = sampling.temperature > 0
     likeliest = tf.reduce_max(logits, axis=-1, keepdims=True)  # taken off first: a tiny temperature must not overflow
     scaled = (logits - likeliest) / tf.where(warm, sampling.temperature, 1.0)[:, None]
-    drawn = tf.cond(
-        filtering,
-        lambda: _draw_among_likeliest(scaled, uniforms, sampling.top_k, sampling.top_p),
-        lambda: _draw(tf.nn.softmax(scaled), uniforms),
-    )
+    if choice == AMONG_ALL:
+        drawn = _draw(tf.nn.softmax(scaled), uniforms)
+    else:
+        drawn = _draw_among_likeliest(scaled, uniforms, sampling.top_k, sampling.top_p)
     return tf.where(warm, drawn, tf.argmax(logits, axis=-1, output_type=tf.int32))
 
 
