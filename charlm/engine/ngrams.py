@@ -7,6 +7,7 @@ text whose contexts are all known.
 
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -52,28 +53,39 @@ def distributions(trie, contexts, orders, vocab_size, most_children):
     contexts = contexts[:, : orders[-1]]
     begin, end = _children(trie, contexts)
     rest = tf.where((end > begin)[..., None], tf.gather(trie.rest, tf.maximum(contexts, 0)), 1.0)  # (rows, order, 2)
-    characters, own = zip(*(_window(trie, begin[:, k], end[:, k], size) for k, size in enumerate(most_children)))
-    left, asked = tf.ones_like(rest[:, :1, 0]) / vocab_size, []
-    given = tf.zeros((tf.shape(contexts)[0], 0))  # what the orders so far give to the children of their contexts
-    for k in range(orders[-1]):
-        within, on_top = (
-            (tf.concat([given * rest[:, k, i, None], own[k][..., i]], axis=1), left * rest[:, k, i, None])
-            for i in (0, 1)
-        )
-        if k + 1 in orders:
-            asked.append(on_top)
-        given, left = within
-    width = sum(most_children[: orders[-1]])
-    values = tf.stack([tf.pad(given, [[0, 0], [0, width - given.shape[1]]]) for given, _ in asked], axis=1)
-    places = tf.cast(tf.concat(characters, axis=1)[..., None] == tf.range(vocab_size), tf.float32)  # (rows, width, V)
-    everywhere = tf.stack([left for _, left in asked], axis=1)  # (rows, models, 1)
-    return tf.matmul(values, places) + everywhere, tf.reduce_sum(tf.cast(end > begin, tf.int32), axis=1)
+    levels = np.repeat(np.arange(orders[-1]), most_children[: orders[-1]])  # of the children of all contexts, (width,)
+    characters, own = _windows(trie, begin, end, most_children[: orders[-1]])
+    highest = np.array(orders) - 1  # the level at the top of each model
+    on_top = levels == highest[:, None]
+    left = _left(rest, highest)  # (rows, models, levels + 1)
+    given = tf.where(on_top, own[:, None, :, 1], own[:, None, :, 0]) * tf.gather(left, levels + 1, axis=2)
+    values = tf.where(levels <= highest[:, None], given, 0.0)  # (rows, models, width)
+    places = tf.cast(characters[..., None] == tf.range(vocab_size), tf.float32)  # (rows, width, V)
+    return tf.matmul(values, places) + left[..., :1] / vocab_size, tf.reduce_sum(tf.cast(end > begin, tf.int32), axis=1)
 
 
-def _window(trie, begin, end, size):
-    """The children from `begin` to `end`, `size` of them: characters (rows, size), -1 beyond, and `own` (rows, size, 2)."""
-    places = begin[:, None] + tf.range(size)
-    there, places = places < end[:, None], tf.minimum(places, tf.shape(trie.characters)[0] - 1)
+def _left(rest, highest):
+    """What the longer orders of each model leave to each level: (rows, models, levels + 1), all characters alike first.
+
+    A product over the longer levels' shares, of which the highest's is that of a model's top.
+    """
+    levels, above = np.arange(rest.shape[1]), np.arange(rest.shape[1] + 1)[:, None] - 1
+    between = (levels > above) & (levels < highest[:, None, None])  # (models, levels + 1, levels)
+    top = (levels > above) & (levels == highest[:, None, None])
+    within, on_top = (rest[:, None, None, :, i] for i in (0, 1))
+    return tf.reduce_prod(tf.where(between, within, tf.where(top, on_top, 1.0)), axis=3)
+
+
+def _windows(trie, begin, end, sizes):
+    """The children of a row's contexts, side by side, `sizes[k]` places for those of context k.
+
+    Returns:
+        Their characters (rows, width), -1 where a place is empty, and `own` (rows, width, 2).
+    """
+    order = np.repeat(np.arange(len(sizes)), sizes)
+    within = np.concatenate([np.arange(size) for size in sizes])
+    places = tf.gather(begin, order, axis=1) + within.astype(np.int32)
+    there, places = places < tf.gather(end, order, axis=1), tf.minimum(places, tf.shape(trie.characters)[0] - 1)
     characters = tf.where(there, tf.cast(tf.gather(trie.characters, places), tf.int32), -1)
     return characters, tf.where(there[..., None], tf.gather(trie.own, places), 0.0)
 
@@ -86,10 +98,15 @@ def _children(trie, contexts):
 
 def _search(trie, begin, end, characters, vocab_size):
     """Find characters between `begin` and `end`, by halves: their places, and whether they are there."""
-    last, low, high = tf.shape(trie.characters)[0] - 1, begin, end
-    for _ in range(vocab_size.bit_length()):
+    last = tf.shape(trie.characters)[0] - 1
+
+    def halve(step, low, high):
         middle = (low + high) // 2
         smaller = (low < high) & (tf.cast(tf.gather(trie.characters, tf.minimum(middle, last)), tf.int32) < characters)
-        low, high = tf.where(smaller, middle + 1, low), tf.where(smaller, high, middle)
+        return step + 1, tf.where(smaller, middle + 1, low), tf.where(smaller, high, middle)
+
+    # As a loop: unrolled, it would take XLA a second to compile.
+    steps = vocab_size.bit_length()
+    _, low, _ = tf.while_loop(lambda step, *_: step < steps, halve, (0, begin, end), maximum_iterations=steps)
     place = tf.minimum(low, last)
     return place, (low < end) & (tf.cast(tf.gather(trie.characters, place), tf.int32) == characters)
