@@ -23,16 +23,13 @@ from charlm.engine.loop import (
 from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
 
-CELLS = ["rnn", "gru", "lstm"]
-
 
 @pytest.fixture
 def generator(small_model, vocabulary):
     return Generator(small_model(), vocabulary)
 
 
-@pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("layers", [1, 2, 3])
+@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
 def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, layers, ids):
     model = small_model(cell, layers, scale=1.0, batch_size=1, stateful=True)  # larger weights amplify rounding
     text = ids[: CHUNK + 40]
@@ -48,7 +45,7 @@ def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, la
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
 def test_temperature_0_is_argmax_of_the_keras_model(small_model, cell, vocabulary):
     model = small_model(cell, 2)
     text = Generator(model, vocabulary).generate("the ", 60, temperature=0)

@@ -23,7 +23,11 @@ UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
 MEASURED_WIDTH = 256  # whose products stand for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
 OFTEN = 9  # epochs, by the speed of products alone, from which on an LSTM is better than a GRU
-SHORT, LONG = 2.5, 6  # epochs, up to which a text is hardly memorised, and from which on it has to be kept from that
+SHORT = 2.5  # epochs, up to which a list is hardly memorised
+LONG, VERY_LONG = 6, 16  # epochs, from which on a text has to be kept from being memorised, and more so
+RATE = {"lstm": 3.4, "gru": 2.5, "rnn": 1.0}  # learning rate times units: a wider network takes smaller steps
+MOST_RATE = 0.01
+TUNING_RATE = 2e-3  # of a network that has learned from another text
 FIRST_SECONDS, EPOCH_SECONDS = 5.0, 1.0  # beside training: to compile; for an epoch's sample and checkpoint
 FEWEST_CHARACTERS = 100
 PATIENCE = 4, 0.25  # epochs without a better loss, at least, and as a share of those that there are
@@ -352,7 +356,9 @@ def _regularise(characters, epochs, chosen, reasons):
     elif small:
         dropout, weights = 0.4, 0.3
     elif epochs < LONG:  # what is read a few times is hardly memorised
-        dropout, weights = 0.1 if epochs < SHORT else 0.2, 0.0
+        dropout, weights = 0.1, 0.0
+    elif epochs < VERY_LONG:
+        dropout, weights = (0.12, 0.12) if characters < LARGE else (0.1, 0.1)
     else:
         dropout, weights = (0.25, 0.25) if characters < LARGE else (0.2, 0.2)
     if "dropout" not in chosen:
@@ -361,4 +367,11 @@ def _regularise(characters, epochs, chosen, reasons):
     chosen.setdefault("dropout", dropout)
     chosen.setdefault("weight_dropout", weights)
     chosen.setdefault("weight_decay", 0.1 if lines else 0.05)
-    chosen.setdefault("learning_rate", 4e-3 if chosen["units"] <= 512 else 3e-3)
+    chosen.setdefault("learning_rate", _rate(chosen["cell"], chosen["units"], lines))
+
+
+def _rate(cell, units, lines):
+    """Choose the learning rate, in two digits; lists keep one that was found on names."""
+    if lines:
+        return 4e-3 if units <= 512 else 3e-3
+    return float(f"{min(MOST_RATE, RATE[cell] / units):.2g}")

@@ -70,7 +70,7 @@ def _begun(options, stack):
     given = {name: value for name in NAMES if (value := getattr(options, name)) is not None}
     given.pop("minutes", None)
     if known:
-        given |= _same_network(known, given)
+        given = _same_network(known, given) | given
     minutes, seed = options.minutes or (None if "epochs" in given else MINUTES), options.seed or 0
     split = cut(corpus.text, given.get("feed"), given.get("validation", VALIDATION), seed)
     settings = suggest(split, minutes, **given)
@@ -154,6 +154,8 @@ def _seconds_left(options, parts, minutes):
 
 def _same_network(run, given):
     """Settings that come with another run's weights."""
+    from charlm.anytext.settings import TUNING_RATE
+
     names = ("cell", "units", "layers", "embedding_dim")
     fixed = {name: run.settings["model"][name] for name in names}
     for name, value in fixed.items():
@@ -161,7 +163,7 @@ def _same_network(run, given):
             raise ValueError(
                 f"{name} {given[name]} is not the network's whose weights are taken: {value}. Leave it out."
             )
-    return fixed
+    return {"learning_rate": TUNING_RATE} | fixed
 
 
 def sample(options):

@@ -5,6 +5,8 @@ Three things can learn from what was read. The networks' weights, by steps of gr
 the mixture. What is measured so is not the loss of a model that stays as it is: a figure says which of them learned.
 """
 
+import weakref
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,7 +15,7 @@ from charlm.engine.ngrams import Trie
 from charlm.evaluation.mixture import derivatives, distributions, log_mix, make_trie
 from charlm.evaluation.ngrams import KneserNey, NgramCounts, checked_ids, discounts
 from charlm.metrics import evaluation
-from charlm.models import with_batch_size
+from charlm.models import reset_states, with_batch_size
 
 BLOCK = 20  # characters that are scored, and then learned from
 NETWORK_RATE, CLIP_NORM = 0.2, 1.0  # of the steps of gradient descent
@@ -45,7 +47,7 @@ def evaluate_while_learning(mixture, train, ids, learn=LEARNERS, network_rate=NE
         raise ValueError("A list has no order in which it could be learned while reading: give a mixture of a text.")
     ids = checked_ids(ids, mixture.vocab_size, "text to read", minimum=2)
     rate = network_rate if "networks" in learn else 0.0
-    networks = [_Reader(model, rate) for model in mixture.networks]
+    networks = _readers(mixture, rate)
     counts = GrowingCounts(train, ids, mixture.vocab_size, mixture.orders[-1])
     weights, losses = _Weights(mixture, "weights" in learn), []
     for begin in range(0, len(ids) - 1, BLOCK):
@@ -63,13 +65,23 @@ def evaluate_while_learning(mixture, train, ids, learn=LEARNERS, network_rate=NE
 class _Reader:
     """A network that reads a text with carried state and takes a step of gradient descent after each block."""
 
-    def __init__(self, model, rate):
-        self.model, self.rate = with_batch_size(model, 1, stateful=True), rate
+    def __init__(self, model):
+        self.model = with_batch_size(model, 1, stateful=True)
+
+    def begin(self, weights, rate):
+        """Begin a text with these weights."""
+        self.model.set_weights(weights)
+        reset_states(self.model)
+        self.rate = rate
 
     def read(self, ids, targets):
         """Return the logits for a block, (characters, V), and learn from it."""
         ids, targets = (tf.constant(part[None], tf.int32) for part in (ids, targets))
-        return self._learn(ids, targets, tf.constant(self.rate)) if self.rate else self.model(ids)[0]
+        return self._learn(ids, targets, tf.constant(self.rate)) if self.rate else self._read(ids)
+
+    @tf.function(reduce_retracing=True)
+    def _read(self, ids):
+        return self.model(ids)[0]
 
     @tf.function(reduce_retracing=True)
     def _learn(self, ids, targets, rate):
@@ -81,6 +93,18 @@ class _Reader:
         for variable, gradient in zip(variables, gradients, strict=True):
             variable.assign_sub(rate * gradient)
         return logits[0]
+
+
+_READERS = weakref.WeakKeyDictionary()  # of mixtures: what is traced for one text serves the next
+
+
+def _readers(mixture, rate):
+    """The `_Reader` of each of a mixture's networks, at the beginning of a text."""
+    if mixture not in _READERS:
+        _READERS[mixture] = [_Reader(model) for model in mixture.networks]
+    for reader, model in zip(_READERS[mixture], mixture.networks, strict=True):
+        reader.begin(model.get_weights(), rate)
+    return _READERS[mixture]
 
 
 class _Weights:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
-from charlm.anytext.settings import FEWEST_BATCHES, UNITS, Settings, parameters, rarest_kept, resize, suggest
+from charlm.anytext.settings import FEWEST_BATCHES, MOST_RATE, UNITS, Settings, parameters, rarest_kept, resize, suggest
 from charlm.anytext.split import looks_like_list
 from charlm.models import build_model
 
@@ -56,12 +56,19 @@ def test_every_setting_can_be_given():
 def test_a_text_read_often_is_kept_from_being_memorised_and_one_read_hardly_twice_is_not():
     often, hardly = (suggest(text_of(1_000_000), minutes, SPEED) for minutes in (300, 1))
     assert often.weight_dropout > 0 == hardly.weight_dropout and often.dropout > hardly.dropout
+    some = suggest(text_of(1_000_000), 20, SPEED)
+    assert hardly.dropout < some.dropout < often.dropout and 0 < some.weight_dropout < often.weight_dropout
     assert often.patience > hardly.patience == 4
 
 
 def test_a_text_that_is_read_often_has_an_lstm_and_a_list_or_a_text_of_little_time_a_gru():
     asked = [("\n".join(NAMES * 3), 5), (text_of(1_000_000), 2), (text_of(1_000_000), 60), (text_of(9000), 5)]
     assert [suggest(text, minutes, SPEED).cell for text, minutes in asked] == ["gru", "gru", "lstm", "lstm"]
+
+
+def test_a_wider_network_takes_smaller_steps():
+    rates = [suggest(text_of(300_000), 10, SPEED, cell="lstm", units=units).learning_rate for units in (64, 512, 1024)]
+    assert rates[0] == MOST_RATE > rates[1] == pytest.approx(2 * rates[2])
 
 
 def test_settings_say_why():

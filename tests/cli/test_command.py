@@ -21,6 +21,7 @@ import pytest
 
 import charlm
 from charlm import cli
+from charlm.anytext.settings import TUNING_RATE
 from charlm.anytext.split import cut, encode
 from charlm.cli import parser as command_line
 from charlm.cli import terminal, verbs
@@ -273,6 +274,7 @@ def test_another_run_can_be_gone_on_from(run, folder, unreported):
     tuned = charlm.Run.load("on")
     assert "Ü" in tuned.vocabulary and "W" in tuned.vocabulary
     assert tuned.settings["model"]["units"] == 8
+    assert tuned.settings["training"]["learning_rate"] == pytest.approx(TUNING_RATE)
     code, _, errors = run("train", "new.txt", "--init-from", "runs/cats", "--units", 9)
     assert code == 2 and "units 9 is not the network's" in errors
 

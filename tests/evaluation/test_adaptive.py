@@ -85,6 +85,18 @@ def test_the_mixture_itself_stays_as_it_is(parts):
         np.testing.assert_array_equal(old, new)
 
 
+def test_a_second_reading_begins_with_the_mixtures_own_weights_and_no_state(parts):
+    mixture, train, text = parts
+    first, second = (evaluate_while_learning(mixture, train, text[:200]).losses for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    mixture.networks[0].set_weights([2 * weight for weight in mixture.networks[0].get_weights()])
+    try:
+        other = evaluate_while_learning(mixture, train, text[:200]).losses
+    finally:
+        mixture.networks[0].set_weights([weight / 2 for weight in mixture.networks[0].get_weights()])
+    assert not np.allclose(other, first, atol=1e-3)
+
+
 def test_an_unknown_learner_is_refused(parts):
     mixture, train, text = parts
     with pytest.raises(ValueError, match="everything cannot learn here; choose among networks, counts, weights"):
