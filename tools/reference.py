@@ -52,7 +52,8 @@ class Recipe(NamedTuple):
         return f"charlm train {name}{limit} {self.options}"
 
 
-# 512 units, where the command would take more, keep a folder small. One recipe is older than today's settings.
+# 512 units, where the command would take more, keep a folder small. One recipe is older than today's settings, and the
+# published models are: they were trained before the learning rate followed the width.
 RECIPES = {
     "shakespeare": Recipe("--minutes 20", prompt="ROMEO:\n"),
     "paul_graham": Recipe("--minutes 10"),

@@ -79,8 +79,8 @@ class Loop:
         Args:
             state: a `NetworkState` of as many rows as there are texts.
             texts: list of (characters,) ids, of any lengths.
-            sampling: a `Sampling` by which is written next: the function that writes reads then, so that none is
-                compiled for reading alone.
+            sampling: the `Sampling` that `write` gets next, if it does: the function that writes reads the text too,
+                and none is compiled for reading alone.
 
         Returns:
             `(state, losses)`: the state afterwards, and for each text a (characters,) array of nats: the loss of

@@ -65,9 +65,10 @@ def distributions(trie, contexts, orders, vocab_size, most_children):
 
 
 def _left(rest, highest):
-    """What the longer orders of each model leave to each level: (rows, models, levels + 1), all characters alike first.
+    """What the longer orders of each model leave to each shorter one: (rows, models, levels + 1).
 
-    A product over the longer levels' shares, of which the highest's is that of a model's top.
+    The first place is what they leave to the uniform distribution. It is the product of `rest` over the longer orders, of
+    which a model's highest has its second estimate.
     """
     levels, above = np.arange(rest.shape[1]), np.arange(rest.shape[1] + 1)[:, None] - 1
     between = (levels > above) & (levels < highest[:, None, None])  # (models, levels + 1, levels)

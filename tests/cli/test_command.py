@@ -648,7 +648,7 @@ def wait_for(process, part):
 
 
 def test_a_training_stopped_at_random_moments_ends_as_one_that_was_not(run, unreported, tmp_path, monkeypatch):
-    """SIGINT, SIGTERM and SIGKILL; CHARLM_INTERRUPTIONS=10 stops it ten times."""
+    """By SIGTERM and SIGKILL; CHARLM_INTERRUPTIONS=10 stops it ten times, by SIGINT too."""
     (tmp_path / "cats.txt").write_text(TEXT * 3)
     settings = ["--epochs", 6, *SMALL, "--dropout", 0.2, "--seed", 5]
     monkeypatch.chdir(tmp_path)
