@@ -21,6 +21,7 @@ PARTS = {
     "any_text": "Any text, in three minutes",
     "transfer": "Going on from a trained network",
     "play": "Pages in Chromium",
+    "gpu": "On a GPU",
 }
 INTRODUCTION = """\
 Medians of runs in which the competitors took turns; ratios are medians of the ratios within a turn. Times move

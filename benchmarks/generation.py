@@ -6,6 +6,7 @@ PyTorch takes part where it is installed.
 
 import functools
 import itertools
+import os
 import statistics
 from collections.abc import Callable
 from typing import NamedTuple
@@ -15,14 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 import charlm
+from benchmarks import pytorch
 from benchmarks.timing import describe, interleave, number, rates, ratio, seconds_of, table
 
-try:
-    import torch
-except ImportError:
-    torch = None
-
-TORCH_THREADS = torch.get_num_threads() if torch else 0
 VOCABULARY = charlm.Vocabulary("".join(map(chr, range(32, 32 + 65))))
 EMBEDDING = 256
 BATCH_SIZES = (1, 16, 64)
@@ -92,9 +88,10 @@ def make_ways(network, batch_size):
         "`predict`": Way(functools.partial(predict_loop, model, batch_size)),
         "`tf.function` step": Way(function_loop(model, batch_size)),
     }
-    if torch:
-        ways["PyTorch"] = Way(torch_loop(network, batch_size, TORCH_THREADS))
-        ways["PyTorch, 1 thread"] = Way(torch_loop(network, batch_size, threads=1))
+    if pytorch.HAS_TORCH:
+        sizes = network.cell, EMBEDDING, network.units, network.layers, len(VOCABULARY)
+        ways["PyTorch"] = Way(pytorch.writer(pytorch.network(*sizes), batch_size, os.cpu_count()))
+        ways["PyTorch, 1 thread"] = Way(pytorch.writer(pytorch.network(*sizes), batch_size, threads=1))
     ways[GENERATOR] = Way(generate, steps=256)
     ways["with top-k, top-p"] = Way(functools.partial(generate, top_k=20, top_p=0.9), steps=256)
     ways[LIMIT] = Way(products_alone(network, batch_size), steps=64)
@@ -142,29 +139,6 @@ def function_loop(model, batch_size):
         ids, written = tf.zeros((batch_size, 1), tf.int32), []
         for _ in range(steps):
             ids = step(ids)
-            written.append(ids.numpy())
-        return written
-
-    return write
-
-
-def torch_loop(network, batch_size, threads):
-    """The same loop over PyTorch's own layers, without gradients.
-
-    More threads than one lose where other programs share the cores, so it is measured both ways.
-    """
-    layer = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[network.cell]
-    embedding = torch.nn.Embedding(len(VOCABULARY), EMBEDDING)
-    recurrent = layer(EMBEDDING, network.units, network.layers, batch_first=True)
-    dense = torch.nn.Linear(network.units, len(VOCABULARY))
-
-    @torch.inference_mode()
-    def write(steps):
-        torch.set_num_threads(threads)
-        ids, state, written = torch.zeros((batch_size, 1), dtype=torch.long), None, []
-        for _ in range(steps):
-            output, state = recurrent(embedding(ids), state)
-            ids = torch.multinomial(torch.softmax(dense(output[:, -1]), dim=-1), num_samples=1)
             written.append(ids.numpy())
         return written
 

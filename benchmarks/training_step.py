@@ -21,16 +21,10 @@ import numpy as np
 import tensorflow as tf
 
 import charlm
+from benchmarks import pytorch
 from benchmarks.timing import describe, interleave, number, ratio, table
 from charlm.engine import rnn
 from charlm.support.machine import native_bfloat16
-
-# Adam loads Triton, unused on a CPU, whose LLVM and TensorFlow's cannot both be in one process.
-sys.modules.setdefault("triton", None)
-try:
-    import torch
-except ImportError:
-    torch = None
 
 VOCAB_SIZE = 65
 EMBEDDING = 256
@@ -99,7 +93,7 @@ def measure(networks=NETWORKS, with_bfloat16=None, rounds=ROUNDS):
 def names(with_bfloat16):
     """List who takes part."""
     limits = list(LIMITS)[: 1 + with_bfloat16]
-    return [STOCK, FLOAT32] + [BFLOAT16] * with_bfloat16 + [TORCH] * bool(torch) + limits
+    return [STOCK, FLOAT32] + [BFLOAT16] * with_bfloat16 + [TORCH] * pytorch.HAS_TORCH + limits
 
 
 def time_rows(networks, competitors, rounds):
@@ -133,9 +127,9 @@ def random_batch(network, steps=STEPS):
     return ids[:, :-1], ids[:, 1:]
 
 
-def keras_step(network, name):
-    """Return a function that trains a Keras model on one batch."""
-    precision = "mixed_bfloat16" if name == BFLOAT16 else "float32"
+def keras_step(network, name, precision=None):
+    """Return a function that trains a Keras model on one batch, in a competitor's precision unless another is named."""
+    precision = precision or ("mixed_bfloat16" if name == BFLOAT16 else "float32")
     layer = LAYERS[name][network.cell]
     recurrent = [layer(network.units, return_sequences=True, dtype=precision) for _ in range(network.layers)]
     embed = keras.layers.Embedding if name == STOCK else rnn.Embedding
@@ -146,24 +140,8 @@ def keras_step(network, name):
 
 def torch_step(network):
     """Return a function that trains the same network in PyTorch on one batch."""
-    layer = {"gru": torch.nn.GRU, "lstm": torch.nn.LSTM}[network.cell]
-    embedding = torch.nn.Embedding(VOCAB_SIZE, EMBEDDING)
-    recurrent = layer(EMBEDDING, network.units, network.layers, batch_first=True)
-    dense = torch.nn.Linear(network.units, VOCAB_SIZE)
-    parameters = [weight for module in (embedding, recurrent, dense) for weight in module.parameters()]
-    optimizer = torch.optim.Adam(parameters, lr=2e-3)
-    inputs, targets = (torch.from_numpy(ids.astype(np.int64)) for ids in random_batch(network))
-
-    def step():
-        logits = dense(recurrent(embedding(inputs))[0])  # (batch, time, vocabulary)
-        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        return loss.item()
-
-    return step
+    modules = pytorch.network(network.cell, EMBEDDING, network.units, network.layers, VOCAB_SIZE)
+    return pytorch.training_step(modules, *random_batch(network))
 
 
 def products_alone(network, precision):

@@ -75,7 +75,7 @@ def compile_model(model, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.0, de
     """Make a model ready for `fit`: sparse cross-entropy from logits, in nats, and Adam.
 
     Args:
-        model: from `build_model`.
+        model: from `build_model`, or another that ends in logits.
         learning_rate: the highest rate of the run.
         clip_norm: the gradient, all weights together, is scaled down to this norm where it is longer.
         weight_decay: decoupled weight decay (AdamW) per step, as a share of the learning rate; 0 for none.
@@ -94,7 +94,8 @@ def compile_model(model, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.0, de
             raise ValueError(f"{name} is {value}; it must be above 0.")
     optimizer = _optimizer(learning_rate, clip_norm, weight_decay, decay_steps, warmup_steps)
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.optimizer.build(model.trainable_variables)  # TensorFlow traces a step twice in which variables are made
+    if model.built:  # TensorFlow traces a step twice in which variables are made
+        model.optimizer.build(model.trainable_variables)
     return model
 
 

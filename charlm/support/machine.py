@@ -38,14 +38,15 @@ def best_precision():
     """Name the fastest precision that is safe to train in here, for `build_model(precision="auto")`.
 
     Returns:
-        `"bfloat16"` on GPUs of compute capability 8.0 and above, and on processors with AVX512-BF16 or AMX;
-        `"float16"` on GPUs of compute capability 7; else `"float32"`. With several GPUs the oldest decides.
+        On GPUs of compute capability 7 `"float16"`; on others `"float32"`, which from 8.0 on TensorFlow multiplies in
+        TF32: an H100 trained as fast so, and in bfloat16, which cuDNN's layers have too, some runs there came to NaN.
+        On processors with AVX512-BF16 or AMX `"bfloat16"`; elsewhere `"float32"`. With several GPUs the oldest decides.
     """
     if has_gpu():
         devices = tf.config.list_physical_devices("GPU")
         details = map(tf.config.experimental.get_device_details, devices)
         oldest = min(detail.get("compute_capability", (0, 0))[0] for detail in details)
-        return "bfloat16" if oldest >= 8 else "float16" if oldest == 7 else "float32"
+        return "float16" if oldest == 7 else "float32"
     return "bfloat16" if native_bfloat16() else "float32"
 
 
