@@ -14,6 +14,20 @@ import charlm
 settings.register_profile("charlm", deadline=None)  # a busy machine is no failure
 settings.load_profile("charlm")
 
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "deep: what `make test` can do without; CHARLM_DEEP=1 runs it, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Take out what is for the deep tests alone."""
+    if "CHARLM_DEEP" in os.environ:
+        return
+    deep = [item for item in items if item.get_closest_marker("deep")]
+    items[:] = [item for item in items if item not in set(deep)]
+    config.hook.pytest_deselected(items=deep)
+
+
 TEXT = "the quick brown fox jumps over the lazy dog,\nand the dog only sighs: “oh, again?”\n"
 
 

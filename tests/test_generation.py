@@ -22,6 +22,7 @@ from charlm.engine.loop import (
 )
 from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
+from tests.deep import deep
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def generator(small_model, vocabulary):
     return Generator(small_model(), vocabulary)
 
 
-@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("gru", 2), ("lstm", 1), ("lstm", 3)])
+@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 3), deep("gru", 1), deep("lstm", 1)])
 def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, layers, ids):
     model = small_model(cell, layers, scale=1.0, batch_size=1, stateful=True)  # larger weights amplify rounding
     text = ids[: CHUNK + 40]
@@ -45,7 +46,7 @@ def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, la
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-@pytest.mark.parametrize("cell", ["gru", "lstm"])
+@pytest.mark.parametrize("cell", ["lstm", deep("gru")])
 def test_temperature_0_is_argmax_of_the_keras_model(small_model, cell, vocabulary):
     model = small_model(cell, 2)
     text = Generator(model, vocabulary).generate("the ", 60, temperature=0)
@@ -69,7 +70,7 @@ def softmax(logits):
     return powers / powers.sum()
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, deep(2.0)])
 @pytest.mark.parametrize("narrowed", [{}, {"top_k": 30, "top_p": 1.0}])
 def test_frequencies_fit_the_softmax(temperature, narrowed):
     logits = np.random.default_rng(0).normal(size=30)
@@ -313,7 +314,7 @@ def test_a_text_is_read_alike_alone_and_before_writing(small_model, ids):
         np.testing.assert_allclose(state.logits, found[0][0].logits, atol=1e-5)
 
 
-@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 1), ("lstm", 2)])
+@pytest.mark.parametrize(("cell", "layers"), [("gru", 1), ("lstm", 2), deep("rnn", 1)])
 def test_kernels_laid_out_in_either_way_read_the_same(small_model, ids, monkeypatch, cell, layers):
     found = []
     for transposed in (False, True):

@@ -10,9 +10,10 @@ from charlm.engine.loop import Loop
 from charlm.engine.rnn import recurrent_layers
 from charlm.metrics import evaluate, evaluate_lines
 from charlm.models import build_model
+from tests.deep import deep
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["lstm", deep("gru"), deep("rnn")])
 def test_evaluate_equals_a_step_by_step_loop(small_model, cell, ids):
     model = small_model(cell, 2, scale=1.0, batch_size=1, stateful=True)
     losses = evaluate(model, ids[:300]).losses
@@ -51,7 +52,7 @@ def test_a_uniform_model_scores_ln_v(ids, vocabulary):
     assert found.standard_error == pytest.approx(0, abs=1e-6)
 
 
-@pytest.mark.parametrize("rows", [2, 3, 7])
+@pytest.mark.parametrize("rows", [7, deep(2), deep(3)])
 def test_rows_side_by_side_score_every_character_as_one_pass_does(small_model, ids, rows):
     model = small_model(scale=0.5)  # a network that forgets within the characters each row reads first
     np.testing.assert_allclose(evaluate(model, ids, rows).losses, evaluate(model, ids).losses, atol=1e-4)

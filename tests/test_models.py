@@ -9,6 +9,7 @@ import pytest
 import charlm
 from charlm.models import build_arguments, build_model, compile_arguments, compile_model, reset_states, with_batch_size
 from charlm.support import machine as this_machine
+from tests.deep import deep
 
 VARIANTS = [
     {"cell": "gru", "layers": 1},
@@ -76,7 +77,7 @@ def test_the_schedule_rises_peaks_and_falls_to_a_hundredth():
     assert [float(rate(step)) for step in (0, 100, 1000)] == pytest.approx([0, 0.5, 0.005])
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["lstm", deep("gru"), deep("rnn")])
 def test_another_batch_size_has_the_same_weights_and_output(small_model, cell):
     model = small_model(cell, layers=2, batch_size=4, stateful=True)
     text = np.arange(12).reshape(4, 3)
@@ -84,7 +85,7 @@ def test_another_batch_size_has_the_same_weights_and_output(small_model, cell):
     np.testing.assert_allclose(copy(text[2:3]), model(text)[2:3], atol=1e-6)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["gru", deep("lstm"), deep("rnn")])
 def test_a_stateful_model_fed_in_pieces_gives_the_logits_of_one_long_pass(small_model, cell):
     model = small_model(cell, layers=2, batch_size=3, stateful=True)
     text = np.random.default_rng(1).integers(20, size=(3, 40))

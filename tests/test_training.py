@@ -17,6 +17,7 @@ import charlm
 from charlm.engine.rnn import recurrent_layers
 from charlm.runs import Run, checkpoints, resume
 from charlm.training import CarriedState
+from tests.deep import deep
 
 ROOT = Path(__file__).parents[1]
 LENGTH, ROWS = 8, 4
@@ -59,7 +60,7 @@ def finished(tmp_path, trained):
     return Run.load(shutil.copytree(folder, tmp_path / "run")), model
 
 
-@pytest.mark.parametrize("feed", [charlm.streams, charlm.windows])
+@pytest.mark.parametrize("feed", [charlm.streams, deep(charlm.windows)])
 def test_resumed_after_epoch_2_of_4_the_weights_equal_an_uninterrupted_runs(tmp_path, vocabulary, ids, feed):
     stateful = feed is charlm.streams
     whole = compiled(vocabulary, stateful=stateful)
@@ -400,7 +401,7 @@ def test_a_text_without_line_breaks_has_a_prompt_too(tmp_path):
     assert len(run.checkpoints()) == 1 and resumable.stop_training is False
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("policy", ["mixed_float16", deep("mixed_bfloat16")])
 def test_a_run_keeps_its_precision(tmp_path, vocabulary, ids, policy):
     keras.config.set_dtype_policy(policy)
     try:

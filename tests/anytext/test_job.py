@@ -18,6 +18,7 @@ from charlm.anytext.settings import seconds_per_character, suggest
 from charlm.anytext.split import MOST_VALIDATION, batches, cut, encode, read_text
 from charlm.corpora import resolve_source
 from charlm.vocabulary import MARK
+from tests.deep import deep
 
 SPEED = 60e9
 TINY = {"units": 8, "embedding_dim": 4, "batch_size": 4, "sequence_length": 16}
@@ -77,7 +78,7 @@ def test_the_width_follows_the_networks_own_speed():
     assert fit_width(suggest(text, 10, SPEED, units=512), parts, 600, SPEED / 100).units == 512
 
 
-@pytest.mark.parametrize(("text", "feed"), [(TEXT, "streams"), (NAMES, "lines")])
+@pytest.mark.parametrize(("text", "feed"), [(TEXT, "streams"), deep(NAMES, "lines")])
 def test_a_network_is_timed_once_for_both_choices_of_its_width(text, feed, monkeypatch):
     timed, tiny = [], {**TINY, "sequence_length": 16 if feed == "streams" else None}
     monkeypatch.setattr(pace, "Timer", lambda skipped: timed.append(skipped) or Timer(skipped))

@@ -1,12 +1,11 @@
 """Going on from a trained network with another text."""
 
-import os
-
 import numpy as np
 import pytest
 
 import charlm
 from charlm.anytext.transfer import extend, extended_vocabulary
+from tests.deep import deep
 
 NEW = "日本α"
 
@@ -46,7 +45,9 @@ def test_the_loss_on_old_characters_is_unchanged_at_step_0(run, ids):
     assert after.nats == pytest.approx(before.nats, abs=2e-3)
 
 
-@pytest.mark.parametrize("name", charlm.runs.reference_models() if "CHARLM_DEEP" in os.environ else ["shakespeare"])
+@pytest.mark.parametrize(
+    "name", ["shakespeare", *map(deep, sorted({*charlm.runs.reference_models()} - {"shakespeare"}))]
+)
 def test_a_reference_model_keeps_its_loss(name):
     run = charlm.Run.load(name)
     text = charlm.load_corpus(name).text[:3000]

@@ -1,5 +1,3 @@
-import os
-
 import keras
 import numpy as np
 import pytest
@@ -8,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charlm.engine import rnn
+from tests.deep import deep
 
 PAIRS = {
     "gru": (keras.layers.GRU, rnn.GRU),
@@ -15,8 +14,17 @@ PAIRS = {
     "simple_rnn": (keras.layers.SimpleRNN, rnn.SimpleRNN),
 }
 every_cell = pytest.mark.parametrize("name", PAIRS)
-# Where the cell makes no difference: the one of two states stands for all, unless CHARLM_DEEP asks for them.
-any_cell = pytest.mark.parametrize("name", PAIRS if "CHARLM_DEEP" in os.environ else ["lstm"])
+any_cell = pytest.mark.parametrize(
+    "name", ["lstm", deep("gru"), deep("simple_rnn")]
+)  # where the cell makes no difference
+
+
+def first_for_every_cell(names, first, *others):
+    """Parametrize a test: the first value meets every cell, the others the LSTM; the rest is for the deep tests."""
+    cases = [(cell, first) for cell in PAIRS] + [("lstm", other) for other in others]
+    return pytest.mark.parametrize(
+        names, [*cases, *(deep(c, other) for c in ("gru", "simple_rnn") for other in others)]
+    )
 
 
 def pair(name, units=5, features=4, batch=3, steps=6, **arguments):
@@ -93,9 +101,9 @@ def test_outputs_and_gradients_equal_stock_keras_at_random_shapes(name, units, f
     assert_close(results(ours, inputs, states), results(stock, inputs, states))
 
 
-@every_cell
-@pytest.mark.parametrize("batch, steps", [(1, 1), (3, 40)])
-def test_gradients_equal_stock_keras(name, batch, steps):
+@first_for_every_cell("name, sizes", (3, 40), (1, 1))
+def test_gradients_equal_stock_keras(name, sizes):
+    batch, steps = sizes
     stock, ours = pair(name, batch=batch, steps=steps, return_sequences=True, return_state=True)
     inputs, states = random_inputs(stock, batch, steps)
     assert_close(results(ours, inputs, states), results(stock, inputs, states))
@@ -140,9 +148,9 @@ def test_input_dropout_draws_stock_keras_mask(name):
     assert_close(results(ours, inputs, states, training=True), results(stock, inputs, states, training=True))
 
 
-@every_cell
-@pytest.mark.parametrize("policy, rounding", [("mixed_bfloat16", 2**-8), ("mixed_float16", 2**-11)])
-def test_half_precision_is_as_close_to_float32_as_stock_keras(name, policy, rounding):
+@first_for_every_cell("name, policy", "mixed_bfloat16", "mixed_float16")
+def test_half_precision_is_as_close_to_float32_as_stock_keras(name, policy):
+    rounding = {"mixed_bfloat16": 2**-8, "mixed_float16": 2**-11}[policy]
     exact, _ = pair(name, return_sequences=True)
     stock, ours = pair(name, return_sequences=True, dtype=policy)
     inputs, states = random_inputs(exact)
@@ -283,8 +291,7 @@ def test_recurrent_weights_refuses_a_gru_with_reset_before():
         rnn.recurrent_weights(layer)
 
 
-@every_cell
-@pytest.mark.parametrize("steps", [64, 67])
+@first_for_every_cell("name, steps", 67, 64)
 def test_a_sequence_in_parts_equals_stock_keras(name, steps):
     stock, ours = pair(name, steps=steps, return_sequences=True, return_state=True)
     inputs, states = random_inputs(stock, steps=steps)
@@ -299,8 +306,7 @@ def test_parts_are_equal_and_cover_the_sequence(steps):
     assert len(parts) <= rnn.MOST_PARTS and (parts[0][0], parts[-1][1]) == (0, steps)
 
 
-@every_cell
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+@first_for_every_cell("name, dtype", "float32", "mixed_bfloat16")
 def test_looked_up_characters_give_stock_keras_gradients(name, dtype):
     ids = np.random.default_rng(3).integers(0, 7, (4, 32))
     stock, ours = pair(name, steps=32, return_sequences=True, dtype=dtype)

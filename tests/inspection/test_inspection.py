@@ -13,6 +13,7 @@ from charlm.inspection.ablation import ablate, loss_increases
 from charlm.inspection.search import find_cells, gate_statistics
 from charlm.inspection.trace import READ_AT_ONCE, Trace, Unit, trace
 from charlm.metrics import evaluate
+from tests.deep import deep
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ def made_up_trace(columns, name="hidden"):
     return Trace(text, charlm.Vocabulary("a"), {(1, name): columns}, np.arange(columns.shape[1]), None)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["gru", "lstm", deep("rnn")])
 def test_a_trace_holds_what_the_keras_layers_compute(small_model, vocabulary, text, cell):
     model = small_model(cell, 2, scale=1.0)
     found = trace(model, vocabulary, text)
@@ -40,7 +41,7 @@ def test_a_trace_holds_what_the_keras_layers_compute(small_model, vocabulary, te
     np.testing.assert_allclose(found.probabilities, tf.nn.softmax(outputs[0]), atol=1e-5)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["lstm", deep("gru"), deep("rnn")])
 def test_states_of_a_trace_are_those_of_a_step_by_step_loop(small_model, vocabulary, text, cell):
     model = small_model(cell, 2, scale=1.0, batch_size=1, stateful=True)
     found = trace(model, vocabulary, text)
@@ -330,7 +331,7 @@ def losses_with_a_unit_held(model, ids, held, value):
     return np.array(losses)
 
 
-@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("cell", ["lstm", deep("gru"), deep("rnn")])
 @pytest.mark.parametrize("layer", [1, 2])
 def test_ablation_is_the_same_as_overwriting_the_unit_at_every_step(small_model, ids, cell, layer):
     model = small_model(cell, 2, scale=1.0)

@@ -18,6 +18,7 @@ import charlm
 from charlm import cli
 from charlm.inspection.trace import Unit, trace
 from charlm.player import export, page
+from tests.deep import deep
 from tools.execute import PANEL
 
 PLAYER = Path(page.__file__).parent
@@ -82,7 +83,7 @@ def test_at_temperature_0_a_page_writes_what_generator_writes(name):
 
 
 @in_node
-@pytest.mark.parametrize("cell, layers", [("gru", 3), ("lstm", 2), ("rnn", 3)])
+@pytest.mark.parametrize("cell, layers", [("gru", 3), ("lstm", 2), deep("rnn", 3)])
 def test_every_cell_at_any_depth_and_width_is_computed_as_in_keras(cell, layers, scored):
     generator, text, score = scored(cell, layers)
     ids, model = generator.vocabulary.encode(text), packed(generator)
