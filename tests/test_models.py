@@ -226,6 +226,7 @@ def test_weights_and_logits_are_float32_in_every_precision(precision):
     assert compile_arguments(model) == compile_arguments(compile_model(again))
 
 
+@pytest.mark.deep
 def test_a_run_trained_in_bfloat16_is_resumed_in_it(tmp_path, vocabulary):
     model = compile_model(build_model(len(vocabulary), units=4, batch_size=2, stateful=True, precision="bfloat16"))
     run = charlm.Run.create(tmp_path / "run", model, vocabulary)

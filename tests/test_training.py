@@ -130,6 +130,7 @@ def test_state_is_zero_at_each_epochs_start_and_carried_within(vocabulary, ids, 
     assert all(state > 0 for when, state in seen if when not in ("epoch", 0))
 
 
+@pytest.mark.deep
 def test_a_new_process_loads_the_folder_and_generates_at_batch_1_and_5(finished):
     run, _ = finished
     code = (

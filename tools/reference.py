@@ -53,7 +53,7 @@ class Recipe(NamedTuple):
 
 
 # 512 units, where the command would take more, keep a folder small. One recipe is older than today's settings, and the
-# published models are: they were trained before the learning rate followed the width.
+# published models of it, of Linux and of War and Peace are: they were trained before the learning rate followed the width.
 RECIPES = {
     "shakespeare": Recipe("--minutes 20", prompt="ROMEO:\n"),
     "paul_graham": Recipe("--minutes 10"),

@@ -23,6 +23,7 @@ def test_a_later_import_of_keras_is_quiet_and_importing_charlm_alone_is_light():
     assert shown.stdout.startswith("False\n") and shown.stderr == ""
 
 
+@pytest.mark.deep
 def test_without_a_stderr_charlm_starts_all_the_same():
     python("import os, sys; os.close(2); sys.stderr = None; import charlm; charlm.build_model(4, units=2)")
 
