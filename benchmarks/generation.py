@@ -54,7 +54,7 @@ def measure():
     """Return the Markdown table: characters/s of each way, all rows together, and the Generator's ratios."""
     rows = []
     for network, batch_size in itertools.product(NETWORKS, BATCH_SIZES):
-        found = speeds(network, batch_size)
+        found = speeds(make_ways(network, batch_size), batch_size)
         medians = {name: statistics.median(values) for name, values in found.items()}
         peers = [name for name in found if name.startswith("PyTorch")]
         bases = [TUTORIAL, LIMIT] + ([max(peers, key=medians.get)] if peers else [])
@@ -64,9 +64,8 @@ def measure():
     return table(["network", "batch", *found, *heads], rows)
 
 
-def speeds(network, batch_size):
+def speeds(ways, batch_size):
     """Measure characters/s of each way: a dict of name to a list with a figure for each round."""
-    ways = make_ways(network, batch_size)
     steps = {name: steps_a_round(way) for name, way in ways.items()}
     runs = {name: functools.partial(way.write, steps[name]) for name, way in ways.items()}
     return rates(interleave(runs, ROUNDS), {name: count * batch_size for name, count in steps.items()})

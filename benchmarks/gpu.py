@@ -24,8 +24,6 @@ STEP = "`tf.function` step"
 ON_CPU = "`Generator` on the CPU beside it"
 ROUNDS = 15
 BATCH_SIZES = (1, 64)
-SECONDS = 0.5  # about what a round of writing takes
-FEWEST = 64  # characters that one writes
 
 
 def measure(rounds=ROUNDS):
@@ -78,12 +76,10 @@ def kernel_of(model, network):
     """Name what computes a model's recurrent layers, as the graph of a call tells."""
     batch = tf.TensorSpec((network.batch_size, training_step.STEPS), tf.int32)
     graph = tf.function(model).get_concrete_function(batch).graph.as_graph_def()
-    nodes = {node.op for function in graph.library.function for node in function.node_def} | {
-        node.op for node in graph.node
-    }
-    if any(op.startswith("CudnnRNN") for op in nodes):
+    nodes = [*graph.node, *itertools.chain(*(function.node_def for function in graph.library.function))]
+    if any(node.op.startswith("CudnnRNN") for node in nodes):
         return "cuDNN"
-    return "a loop" if any(op.endswith("While") for op in nodes) else "single operations"
+    return "a loop" if any(node.op.endswith("While") for node in nodes) else "single operations"
 
 
 def writing():
@@ -93,9 +89,7 @@ def writing():
     names = (generation.TUTORIAL, STEP, generation.GENERATOR, ON_CPU)
     lines = []
     for (network, rows), torchs in zip(cases, theirs, strict=True):
-        runs = {name: sized(way) for name, way in writing_ways(network, rows).items()}
-        seconds = interleave({name: run for name, (run, _) in runs.items()}, generation.ROUNDS)
-        found = rates(seconds, {name: steps * rows for name, (_, steps) in runs.items()})
+        found = generation.speeds(writing_ways(network, rows), rows)
         medians = [statistics.median(found[name]) for name in names]
         ours = medians[names.index(generation.GENERATOR)]
         ratios = [ratio(found, generation.GENERATOR, generation.TUTORIAL), torchs and ours / torchs]
@@ -105,13 +99,13 @@ def writing():
 
 
 def writing_ways(network, rows):
-    """Return each way's function of a number of steps."""
+    """Return the ways that are compared: the tutorial's model, called in two ways, and the generator on two devices."""
     model = generation.stateful_model(network, rows)
     return {
-        generation.TUTORIAL: functools.partial(generation.tutorials_loop, model, rows),
-        STEP: generation.function_loop(model, rows),
-        generation.GENERATOR: generation.generator(network, rows),
-        ON_CPU: on_cpu(network, rows),
+        generation.TUTORIAL: generation.Way(functools.partial(generation.tutorials_loop, model, rows)),
+        STEP: generation.Way(generation.function_loop(model, rows)),
+        generation.GENERATOR: generation.Way(generation.generator(network, rows), steps=256),
+        ON_CPU: generation.Way(on_cpu(network, rows), steps=256),
     }
 
 
@@ -125,14 +119,6 @@ def on_cpu(network, rows):
             generate(steps)
 
     return write
-
-
-def sized(write):
-    """Return a run of about `SECONDS`, and how many characters each row writes in it."""
-    few = functools.partial(write, FEWEST)
-    few()
-    steps = FEWEST * max(1, round(SECONDS / generation.seconds_of(few)))
-    return functools.partial(write, steps), steps
 
 
 def training_job(network, precision, rounds):

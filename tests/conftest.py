@@ -23,9 +23,8 @@ def pytest_collection_modifyitems(config, items):
     """Take out what is for the deep tests alone."""
     if "CHARLM_DEEP" in os.environ:
         return
-    deep = [item for item in items if item.get_closest_marker("deep")]
-    items[:] = [item for item in items if item not in set(deep)]
-    config.hook.pytest_deselected(items=deep)
+    config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("deep")])
+    items[:] = [item for item in items if not item.get_closest_marker("deep")]
 
 
 TEXT = "the quick brown fox jumps over the lazy dog,\nand the dog only sighs: “oh, again?”\n"

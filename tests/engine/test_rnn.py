@@ -14,9 +14,8 @@ PAIRS = {
     "simple_rnn": (keras.layers.SimpleRNN, rnn.SimpleRNN),
 }
 every_cell = pytest.mark.parametrize("name", PAIRS)
-any_cell = pytest.mark.parametrize(
-    "name", ["lstm", deep("gru"), deep("simple_rnn")]
-)  # where the cell makes no difference
+# Where the cell makes no difference: the one of two states stands for all.
+any_cell = pytest.mark.parametrize("name", ["lstm", deep("gru"), deep("simple_rnn")])
 
 
 def first_for_every_cell(names, first, *others):
