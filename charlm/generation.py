@@ -73,8 +73,9 @@ class Generator:
         unknown="error",
         replacement=" ",
         verbose=False,
+        initial_state=None,
     ):
-        """Write text that continues a prompt, from zero state.
+        """Write text that continues a prompt, from zero state or a given one.
 
         Args:
             prompt: text to continue, or a list for one row each. Empty: as after a line break.
@@ -92,14 +93,18 @@ class Generator:
                 `Vocabulary.encode`.
             replacement: what "replace" writes, as in `Vocabulary.encode`.
             verbose: whether to print the characters written per second.
+            initial_state: what a network of one GRU or tanh layer begins with instead of zeros, (rows, units); for other
+                networks a list of such arrays: the states of all layers in turn, of an LSTM h and then c. It may come
+                from another network, which has seen a picture, say: the text is then conditioned on it.
 
         Returns:
-            A string, or a list of them where prompt, temperature, top_k, top_p or seed is a list.
+            A string, or a list of them where prompt, temperature, top_k, top_p, seed or initial_state is a list.
 
         Raises:
             ValueError: an argument outside the limits above, lists of different lengths, or unknown characters.
         """
         settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "stop": stop}
+        settings["initial_state"] = initial_state
         pieces = self._begin(prompt, length, seed, include_prompt, (unknown, replacement), **settings)
         return self._join(pieces, verbose)
 
@@ -128,12 +133,13 @@ class Generator:
         sampling = self._sampling(len(self._state.keys), temperature, top_k, top_p)
         return self._join(self._write(self._state, _length(length), sampling, _stops(stop)), verbose)
 
-    def score(self, text, unknown="error", replacement=" "):
+    def score(self, text, unknown="error", replacement=" ", initial_state=None):
         """Score a text: the loss of each of its characters, with carried state. The generator's state stays.
 
         Args:
             text: at least two characters.
             unknown, replacement: as in `generate`.
+            initial_state: as in `generate`, of one row.
 
         Returns:
             A `Score` in nats.
@@ -144,7 +150,7 @@ class Generator:
         ids = self.vocabulary.encode(text, unknown, replacement)
         if len(ids) < 2:
             raise ValueError(f"A score needs at least 2 characters, one to predict from; the text has {len(ids)}.")
-        losses = self.loop.read(self.loop.start(1), [ids])[1][0][1:]
+        losses = self.loop.read(self._start(1, initial_state), [ids])[1][0][1:]
         return Score(float(losses.mean(dtype=np.float64)), losses)
 
     def compare(self, prompt="", temperatures=(0.2, 0.5, 0.8, 1.0, 1.2), length=200, seed=0, **settings):
@@ -185,16 +191,30 @@ class Generator:
                 )
         self._state = state
 
-    def _begin(self, prompt, length, seed, include_prompt, unknown, temperature=1.0, top_k=None, top_p=None, stop=None):
+    def _begin(
+        self,
+        prompt,
+        length,
+        seed,
+        include_prompt,
+        unknown,
+        temperature=1.0,
+        top_k=None,
+        top_p=None,
+        stop=None,
+        initial_state=None,
+    ):
         """Check everything at once, read the prompts, and return the iterator of pieces."""
         given = {"prompt": prompt, "temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
+        if initial_state is not None:
+            given["initial_state"] = _arrays(initial_state)[0]
         rows = _count_rows(given)
         single = not any(map(_is_list, given.values()))
         sampling = self._sampling(rows, temperature, top_k, top_p)
         length, stops, keys = _length(length), _stops(stop), _keys(seed, rows)
         prompts = list(prompt) if _is_list(prompt) else [prompt] * rows
         ids = [self._read_prompt(text, *unknown) for text in prompts]
-        network, _ = self.loop.read(self.loop.start(rows), ids, sampling)
+        network, _ = self.loop.read(self._start(rows, initial_state), ids, sampling)
         if not np.isfinite(network.logits).all():
             raise ValueError(
                 "The network's scores are not numbers: its weights are damaged. Use an earlier checkpoint."
@@ -202,6 +222,23 @@ class Generator:
         self._state = State(network, keys, np.zeros(rows, np.int64), ("",) * rows, single)
         pieces = self._write(self._state, length, sampling, stops)
         return itertools.chain([prompts], pieces) if include_prompt else pieces
+
+    def _start(self, rows, initial_state):
+        """Return the state of rows that have read nothing, with other states than zeros where some are given."""
+        start = self.loop.start(rows)
+        if initial_state is None:
+            return start
+        given, are_networks = _arrays(initial_state), lambda h: h.dtype == np.float32  # a mixture's n-grams have others
+        shapes, wanted = [h.shape for h in given], [h.shape for layer in start.states for h in layer if are_networks(h)]
+        if shapes != wanted:
+            raise ValueError(
+                f"initial_state has the shapes {shapes}; the network's states for {rows} rows are {wanted}."
+            )
+        if not all(np.isfinite(h).all() for h in given):
+            raise ValueError("initial_state has entries that are not finite numbers; look at what computed it.")
+        left = iter(given)
+        states = tuple(tuple(next(left) if are_networks(h) else h for h in layer) for layer in start.states)
+        return start._replace(states=states)
 
     def _join(self, chunks, verbose):
         """Join each row's pieces; with `verbose`, say how fast they came."""
@@ -311,6 +348,12 @@ def _end_of_stop(tail, text, stops):
 
 def _is_list(value):
     return isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _arrays(initial_state):
+    """Take one array (rows, units) or a list of them as a list of float32 arrays."""
+    single = hasattr(initial_state, "ndim")
+    return [np.asarray(h, np.float32) for h in ([initial_state] if single else initial_state)]
 
 
 def _count_rows(given):

@@ -20,6 +20,7 @@ from charlm.engine.loop import (
     compiled_step,
     draw_uniforms,
 )
+from charlm.engine.rnn import recurrent_layers
 from charlm.generation import Comparison, Generator, generate_text
 from charlm.models import with_batch_size
 from tests.deep import deep
@@ -44,6 +45,47 @@ def test_losses_and_states_equal_the_stateful_keras_models(small_model, cell, la
     for layer, states in zip([x for x in model.layers if hasattr(x, "states")], state.states, strict=True):
         for ours, theirs in zip(states, tf.nest.flatten(layer.states), strict=True):
             np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("lstm", 2), ("gru", 1), deep("rnn", 2)])
+def test_text_from_an_initial_state_is_the_keras_models_from_that_state_step_by_step(
+    small_model, cell, layers, vocabulary
+):
+    model = small_model(cell, layers, scale=1.0)
+    count = layers * (2 if cell == "lstm" else 1)
+    width = recurrent_layers(model)[0].units
+    random = np.random.default_rng(0)
+    states = [random.uniform(-1, 1, (2, width)).astype(np.float32) for _ in range(count)]
+    generator = Generator(model, vocabulary)
+    prompts = ["the ", "a"]
+    texts = generator.generate(prompts, 30, temperature=0, initial_state=states if count > 1 else states[0])
+    for row, (prompt, text) in enumerate(zip(prompts, texts, strict=True)):
+        logits = logits_from(model, vocabulary.encode(text)[None], [state[row : row + 1] for state in states])
+        assert vocabulary.decode(np.argmax(logits, axis=-1))[len(prompt) - 1 : -1] == text[len(prompt) :]
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+            vocabulary.encode(text).astype(np.int32)[1:], logits[:-1]
+        )
+        score = generator.score(text, initial_state=[state[row : row + 1] for state in states])
+        np.testing.assert_allclose(score.losses, losses, atol=1e-5)
+
+
+def logits_from(model, ids, states):
+    """Compute a model's logits (time, vocabulary) from given first states, layer by layer."""
+    hidden = model.get_layer("embedding")(ids.astype(np.int32))
+    left = iter(states)
+    for layer in recurrent_layers(model):
+        hidden = layer(hidden, initial_state=[next(left) for _ in tf.nest.flatten(layer.cell.state_size)])
+    return model.get_layer("logits")(hidden)[0].numpy()
+
+
+def test_an_initial_state_that_is_not_the_networks_is_refused_with_its_shape(generator):
+    with pytest.raises(ValueError, match=r"has the shapes \[\(1, 3\)\]; the network's states for 1 rows are"):
+        generator.generate("the ", 5, initial_state=np.zeros((1, 3)))
+    with pytest.raises(ValueError, match="prompt 2, initial_state 3"):
+        generator.generate(["a", "b"], 5, initial_state=np.zeros((3, 16)))
+    fresh = [h for layer in generator.loop.start(1).states for h in layer]
+    with pytest.raises(ValueError, match="not finite"):
+        generator.score("the ", initial_state=[h + np.nan for h in fresh])
 
 
 @pytest.mark.parametrize("cell", ["lstm", deep("gru")])
