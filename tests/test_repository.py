@@ -173,7 +173,7 @@ ROOMS = {  # each may import from itself and from the rooms named: one way, with
     "core": ["support", "engine"],
     "evaluation": ["core", "engine", "support"],
     "inspection": ["core", "engine", "support"],
-    "lessons": ["core", "support"],
+    "lessons": ["core", "evaluation", "support"],
     "anytext": ["core", "evaluation", "engine", "support"],
     "player": ["core", "engine", "inspection", "support"],
     "cli": ["anytext", "core", "player", "support"],

@@ -24,6 +24,10 @@ _DECLARATION = re.compile(
 )
 _LABEL = re.compile(r"\A(?!default\b)\w+\s*:|\bgoto\s+\w+|\b(?:struct|union|enum)\s+\w+")
 _LAST_NAME = re.compile(r"([A-Za-z_]\w*)\W*\Z", re.ASCII)
+_ENVIRONMENT = re.compile(r"(?<!\\)\\(begin|end)\{([A-Za-z]+\*?)\}")
+_MATH = re.compile(r"\\.|\$\$?", re.DOTALL)  # what a backslash takes along is no mark
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_LABEL_OF_LATEX, _REFERENCE = re.compile(r"\\label\{([^{}\n]+)\}"), re.compile(r"\\ref\{([^{}\n]+)\}")
 _BRACKETED = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
 _KEYWORDS = frozenset(
     "asm auto break case char const continue default do double else enum extern float for goto if inline int long "
@@ -192,6 +196,50 @@ def unknown_calls(functions, known=frozenset()):
     """Share of the calls, each name once a function, to what is neither among the functions nor known."""
     defined = {function.name for function in functions} | known
     return _share(name not in defined for function in functions for name in function.called)
+
+
+def closed_environments(text):
+    """Share of the `\\begin{…}` and `\\end{…}` of a LaTeX text that have their partner, properly nested."""
+    return _nested_share((name, mark == "begin") for mark, name in _ENVIRONMENT.findall(text))
+
+
+def closed_formulas(text):
+    """Share of the paragraphs with formulas, `$ … $` or `$$ … $$`, that close each of them.
+
+    A blank line ends a paragraph; in LaTeX no formula goes on across one.
+    """
+    paragraphs = (paragraph for paragraph in _PARAGRAPH.split(text) if "$" in paragraph)
+    return _share(open_formula(paragraph) is None for paragraph in paragraphs)
+
+
+def open_formula(paragraph):
+    """Return the mark, `$` or `$$`, of the formula that is open at a paragraph's end; None where all are closed.
+
+    In a formula between single marks, `$$` closes it and opens the next one.
+    """
+    mark = None
+    for found in _MATH.findall(paragraph):
+        if mark is None and found in ("$", "$$"):
+            mark = found
+        elif found == "$" or (found == "$$" and mark == "$$"):  # one mark ends `$$`, too: with an error, TeX does so
+            mark = None
+    return mark
+
+
+def known_references(text, known=frozenset()):
+    """Share of the `\\ref{…}` of a LaTeX text that name a label of the same text, or a known one.
+
+    Args:
+        text: a string.
+        known: labels from elsewhere, such as the `labels` of the training text.
+    """
+    own = labels(text) | known
+    return _share(name in own for name in _REFERENCE.findall(text))
+
+
+def labels(text):
+    """Collect the names that a LaTeX text gives with `\\label{…}`."""
+    return frozenset(_LABEL_OF_LATEX.findall(text))
 
 
 def _brackets(text, pairs):

@@ -12,6 +12,9 @@ SHARES = [
     structure.balanced_lines,
     structure.closed_comments,
     structure.aligned_braces,
+    structure.closed_environments,
+    structure.closed_formulas,
+    structure.known_references,
 ]
 CODE = """\
 static int opened(struct file * file, int *count)
@@ -178,3 +181,33 @@ def test_global_names_are_used_without_a_declaration_more_often_than_with_one():
 def test_any_text_can_be_searched_for_functions(text):
     for function in structure.c_functions("int f(int a)\n{\n" + text + "\n}\n"):
         assert all(name.isidentifier() for name in function.declared | function.used | function.called)
+
+
+def test_environments_close_where_their_end_is_properly_nested():
+    assert structure.closed_environments(r"\begin{lemma} \begin{enumerate} \end{enumerate} \end{lemma}") == 1
+    crossed = structure.closed_environments(r"\begin{lemma} \begin{proof} \end{lemma} \end{proof}")
+    assert (crossed, crossed.n) == (0.5, 4)
+    assert structure.closed_environments("none").n == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "closed", "paragraphs"),
+    [
+        ("Let $a$ be $b$.", 1, 1),
+        ("Let $a be.\n\n$b$ and $$ c $$", 1, 2),
+        ("$$ a $ b $$", 0, 1),
+        ("$a$$b$", 1, 1),
+        (r"it costs \$5 and $a$", 1, 1),
+        ("no formula\n  \n$$ a\n\nb $$", 0, 2),
+        (r"$a \\$", 1, 1),
+    ],
+)
+def test_formulas_close_within_their_paragraph(text, closed, paragraphs):
+    share = structure.closed_formulas(text)
+    assert (share.hits, share.n) == (closed, paragraphs)
+
+
+def test_references_are_known_where_their_label_is_in_the_text_or_given():
+    text = r"\label{lemma-a} \ref{lemma-a} \ref{lemma-b} \ref{lemma-c}"
+    assert structure.known_references(text) == pytest.approx(1 / 3)
+    assert structure.known_references(text, structure.labels(r"\label{lemma-b}")) == pytest.approx(2 / 3)
