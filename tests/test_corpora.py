@@ -22,7 +22,8 @@ from charlm.support import download
 
 REAL_DATA = os.environ.get("CHARLM_DATA")
 TEXT = b"First Citizen:\nBefore we proceed any further, hear me speak.\n"
-NAMES = ["shakespeare", "paul_graham", "wikipedia", "linux", "baby_names", "war_and_peace", "algebraic_geometry"]
+NAMES = ["shakespeare", "shakespeare_complete", "paul_graham", "wikipedia", "linux", "baby_names", "war_and_peace"]
+NAMES += ["algebraic_geometry"]
 
 
 def sha256(data):

@@ -58,6 +58,13 @@ SOUGHT = {
         "a vowel": lambda text: _matching(text, "[AEIOUaeiou]"),
     },
     "war_and_peace": {"inside quotes": features.inside_quotes, "inside ( )": features.inside_brackets, **COMMON},
+    "algebraic_geometry": {
+        "inside $ $": lambda text: features.inside_quotes(text.replace("$$", "  "), "$"),
+        "inside ( )": features.inside_brackets,
+        "inside { }": lambda text: features.inside_brackets(text, "{}"),
+        "a command": lambda text: _matching(text, r"\\[A-Za-z]+"),
+        **COMMON,
+    },
 }
 PROMPTS = {
     "shakespeare": ["ROMEO:\n", "To be, or not to be", "KING RICHARD III:\nMy horse", ""],
@@ -66,6 +73,7 @@ PROMPTS = {
     "linux": ["/*\n", "static int ", "#include <linux/", "\tif ("],
     "baby_names": ["", "Mar", "Z", "Jo-"],
     "war_and_peace": ['"Well, Prince', "Natasha ", "CHAPTER I\n", "The battle of "],
+    "algebraic_geometry": ["\\begin{lemma}\n", "\\begin{proof}\n", "Let $R$ be a ", "\\begin{definition}\n"],
 }
 TRY = {
     "shakespeare": "Move the temperature from 0.3 to 1.5 while it writes, and see where words break before lines do.",
@@ -73,6 +81,7 @@ TRY = {
     "wikipedia": "Begin with “[[” and colour by the unit for links: it stays lit until the brackets close.",
     "linux": "Begin with “/*” and colour by the unit for comments; then ask what the closing “*/” hangs on.",
     "baby_names": "Begin with “Mar”: twenty names at a time, few of which anybody bears.",
+    "algebraic_geometry": "Colour by the unit for $ $: it lights up in formulas; then ask what the closing $ hangs on.",
     "war_and_peace": "Begin with a quotation mark and watch the unit for quotes; write together, word by word.",
 }
 

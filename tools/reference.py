@@ -61,6 +61,7 @@ RECIPES = {
     "linux": Recipe("--cell lstm --units 512 --dropout 0.1 --weight-dropout 0.1 --minutes 60", prompt="/*\n"),
     "baby_names": Recipe("--minutes 10", lines=True),
     "war_and_peace": Recipe("--cell lstm --units 512 --minutes 45"),
+    "algebraic_geometry": Recipe("--minutes 20", prompt="\\begin{lemma}\n"),
 }
 
 
