@@ -18,11 +18,11 @@ COLOURS = {
     "purple": (0.6, 0.2, 0.75),
     "white": (0.95, 0.95, 0.95),
 }
-SIZES = {"small": 3.0, "large": 6.0}  # radius, pixels
+SIZES = {"small": 4.0, "large": 6.5}  # radius, pixels
 KINDS = tuple(itertools.product(SIZES, COLOURS, SHAPES))
-GAP = 2  # pixels between two things, at least
-DOUBT = 4  # pixels by which two things lie farther apart along one axis than along the other, at least
-NOISE, SHADE = 0.03, 0.08  # of a pixel, and of a thing's colour and the ground: standard deviation, and half a range
+GAP = 1  # pixels between two things, at least
+DOUBT = 3  # pixels by which two things lie farther apart along one axis than along the other, at least
+NOISE, SHADE = 0.03, 0.12  # of a pixel, and of a thing's colour and the ground: standard deviation, and half a range
 GROUND = 0.15
 DIGIT_SIDE = 8  # pixels
 
