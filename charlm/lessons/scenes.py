@@ -21,10 +21,10 @@ COLOURS = {
 SIZES = {"small": 4.0, "large": 6.5}  # radius, pixels
 KINDS = tuple(itertools.product(SIZES, COLOURS, SHAPES))
 GAP = 1  # pixels between two things, at least
-DOUBT = 3  # pixels by which two things lie farther apart along one axis than along the other, at least
+DOUBT = 6  # pixels by which two things lie farther apart along one axis than along the other, at least
 NOISE, SHADE = 0.03, 0.12  # of a pixel, and of a thing's colour and the ground: standard deviation, and half a range
 GROUND = 0.15
-DIGIT_SIDE = 8  # pixels
+DIGIT_SIDE, WOBBLE = 8, 4  # pixels
 
 
 class Thing(NamedTuple):
@@ -114,7 +114,7 @@ def _distance(shape, x, y, radius):
     if shape == "circle":
         return np.hypot(x, y)
     if shape == "square":
-        return 1.1 * np.maximum(abs(x), abs(y))
+        return np.maximum(abs(x), abs(y))
     if shape == "triangle":
         return np.maximum(1.2 * y, 1.5 * abs(x) - 0.75 * y + 0.25 * radius)
     if shape == "ring":
@@ -127,7 +127,7 @@ def side_by_side(digits, random=None):
 
     Args:
         digits: list of lists of up to four (8, 8) pictures, 0 to 16, as scikit-learn's `load_digits` has them.
-        random: a `numpy.random.Generator` that shifts each of them up or down; None for the middle.
+        random: a `numpy.random.Generator` that shifts each of them up or down by up to `WOBBLE` pixels; None for none.
 
     Returns:
         (pictures, SIDE, SIDE, 3) float32 from 0 to 1, white on grey.
@@ -136,8 +136,8 @@ def side_by_side(digits, random=None):
     for picture, row in zip(pictures, digits):
         left = (SIDE - DIGIT_SIDE * len(row)) // 2
         for place, digit in enumerate(row):
-            free = SIDE - DIGIT_SIDE
-            top, start = free // 2 if random is None else random.integers(free + 1), left + DIGIT_SIDE * place
+            shift = 0 if random is None else random.integers(-WOBBLE, WOBBLE + 1)
+            top, start = (SIDE - DIGIT_SIDE) // 2 + shift, left + DIGIT_SIDE * place
             ink = np.asarray(digit, np.float32)[..., None] / 16
             picture[top : top + DIGIT_SIDE, start : start + DIGIT_SIDE] += ink * (1 - GROUND)
     return pictures
