@@ -114,7 +114,7 @@ def _distance(shape, x, y, radius):
     if shape == "circle":
         return np.hypot(x, y)
     if shape == "square":
-        return np.maximum(abs(x), abs(y))
+        return 1.1 * np.maximum(abs(x), abs(y))
     if shape == "triangle":
         return np.maximum(1.2 * y, 1.5 * abs(x) - 0.75 * y + 0.25 * radius)
     if shape == "ring":
