@@ -15,7 +15,7 @@ import numpy as np
 from charlm.evaluation.structure import open_formula
 
 MOST_SECONDS = 60.0
-DOTS_PER_INCH = 80
+DOTS_PER_INCH = 100
 STATEMENTS = ("theorem", "lemma", "proposition", "definition", "example", "remark", "situation", "slogan", "history")
 OPERATORS = ("Spec", "Hom", "Ker", "Im", "Coker", "Ext", "Tor", "NL", "colim", "Ann", "Ass", "Supp", "Frac", "Aut")
 _PREAMBLE = "\n".join(
