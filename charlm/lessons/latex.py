@@ -146,7 +146,7 @@ def is_installed():
 
 
 def compile_page(text):
-    """Let `pdflatex` make a page of a text, in a folder of its own; no command of it is run, no file read or kept.
+    """Let `pdflatex` make a page of a text, in a folder of its own; no command of it is run, no file elsewhere read or written.
 
     Args:
         text: the body of a document, trusted or not, of the Stacks project's kind.
@@ -171,11 +171,12 @@ def compile_page(text):
                     timeout=MOST_SECONDS,
                     check=False,
                 )
+            picture = _picture(folder)
         except subprocess.TimeoutExpired:
             return None
         log = Path(folder, "page.log")
         errors = tuple(_ERROR.findall(log.read_text(encoding="latin-1"))) if log.exists() else ("no log",)
-        return Page(errors, _picture(folder))
+        return Page(errors, picture)
 
 
 def _picture(folder):
