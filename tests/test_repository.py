@@ -176,7 +176,8 @@ ROOMS = {  # each may import from itself and from the rooms named: one way, with
     "lessons": ["core", "evaluation", "support"],
     "anytext": ["core", "evaluation", "engine", "support"],
     "player": ["core", "engine", "inspection", "support"],
-    "cli": ["anytext", "core", "player", "support"],
+    "sweeps": ["anytext", "core", "support"],
+    "cli": ["anytext", "core", "player", "plots", "support", "sweeps"],
 }
 CORE = ["corpora", "vocabulary", "pipelines", "models", "generation", "metrics", "training", "runs"]  # in this order
 

@@ -46,6 +46,7 @@ class Notes(NamedTuple):
     limit: int | None = None
     patience_from: int = 0  # the epoch after which patience counts
     training_seconds: float | None = None  # for all of training, in all processes; None for no limit
+    split_seed: int | None = None  # decides which lines are held out; None for `seed`
 
     @classmethod
     def of(cls, run):
@@ -98,7 +99,7 @@ class Job:
         self.settings = dataclasses.replace(self.settings, epochs=epochs, minutes=minutes)
         self.seconds = None
 
-    def fit(self, signals=None, progress=True, out=None, moving=True):
+    def fit(self, signals=None, progress=True, out=None, moving=True, callbacks=()):
         """Train what is left.
 
         Training ends after the epochs of the settings; after `patience` of them without a better validation loss; when
@@ -107,6 +108,7 @@ class Job:
         Args:
             signals: `Signals` that may ask to stop.
             progress: whether to show it; out, moving: as in `charlm.training.Progress`.
+            callbacks: more of them, called when what is over has been saved.
 
         Returns:
             Whether all losses were numbers.
@@ -117,11 +119,11 @@ class Job:
         sound = []
         watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: sound.append(all_finite(logs)))
         saving = {"begin": self.position, "seconds": SECONDS_BETWEEN_SNAPSHOTS, "signals": signals}
-        callbacks = [*self.run.callbacks(verbose=False, **saving), self._clock(data, held_out, spent)]
-        callbacks += [self._patience(), watch]
+        every = [*self.run.callbacks(verbose=False, **saving), self._clock(data, held_out, spent)]
+        every += [self._patience(), watch, *callbacks]
         if progress:
-            callbacks.append(self._progress(len(data), out, moving))
-        self._fit_epochs(data, validation_data=held_out, callbacks=callbacks, shuffle=False, verbose=0)
+            every.append(self._progress(len(data), out, moving))
+        self._fit_epochs(data, validation_data=held_out, callbacks=every, shuffle=False, verbose=0)
         if all(sound):
             self.run.note(ended=True)
         return all(sound)
@@ -148,7 +150,7 @@ class Job:
         return Progress(self.settings.epochs, len(self.parts.train), seconds, begun, out, moving)
 
 
-def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, seconds=None):
+def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, seconds=None, split_seed=None):
     """Make the folder of a run, with its network's first weights.
 
     Args:
@@ -159,6 +161,7 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, se
             from `encode(..., known=...)`.
         source: from `resolve_source`: where the text is, so that `go_on` finds it.
         seconds: that training may take; None for no limit.
+        split_seed: that `cut` was given, where it is not `seed`.
 
     Returns:
         A `Job`.
@@ -168,14 +171,19 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, se
         "seed": seed,
         "init_from": init_from and str(init_from),
         "ended": False,
+        "split_seed": split_seed,
         **(source.notes() if source else {}),
     }
     model = _first_model(settings, parts, seed, init_from)
     return Job(Run.create(path, model, parts.vocabulary, corpus, data), model, parts, settings, seed, seconds=seconds)
 
 
-def go_on(run):
+def go_on(run, corpus=None):
     """Find all that is needed to go on with a run: at its last checkpoint or snapshot, or at its very beginning.
+
+    Args:
+        run: a `Run` that `begin` made.
+        corpus: its text, where that is read already; None reads it.
 
     Returns:
         A `Job`.
@@ -185,11 +193,12 @@ def go_on(run):
         FileNotFoundError: the text is gone.
     """
     notes = Notes.of(run)
-    corpus = read_text(resolve_source(notes.source, notes.pattern, notes.as_bytes, notes.limit))
+    corpus = corpus or read_text(resolve_source(notes.source, notes.pattern, notes.as_bytes, notes.limit))
     if corpus.sha256 != run.settings["corpus"]["sha256"]:
         raise ValueError(f"{notes.source} has changed since the run was begun. Begin another run, or bring it back.")
     settings, position = _settings_of(run), run.store.position()
-    parts = encode(cut(corpus.text, settings.feed, settings.validation, notes.seed), vocabulary=run.vocabulary)
+    split_seed = notes.seed if notes.split_seed is None else notes.split_seed
+    parts = encode(cut(corpus.text, settings.feed, settings.validation, split_seed), vocabulary=run.vocabulary)
     if position.weights is None:
         model = _first_model(settings, parts, notes.seed, notes.init_from)
     else:

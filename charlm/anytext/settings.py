@@ -178,6 +178,13 @@ def rarest_kept(counts):
     return 1
 
 
+def suited_rate(cell, units, lines):
+    """Choose the learning rate of a network, in two digits; lists keep one that was found on names."""
+    if lines:
+        return 4e-3 if units <= 512 else 3e-3
+    return float(f"{min(MOST_RATE, RATE[cell] / units):.2g}")
+
+
 def longest_training(characters):
     """How many epochs a text of so many characters is worth, where time does not matter."""
     return 60 if characters < SMALL else 24 if characters < LARGE else 12
@@ -367,11 +374,4 @@ def _regularise(characters, epochs, chosen, reasons):
     chosen.setdefault("dropout", dropout)
     chosen.setdefault("weight_dropout", weights)
     chosen.setdefault("weight_decay", 0.1 if lines else 0.05)
-    chosen.setdefault("learning_rate", _rate(chosen["cell"], chosen["units"], lines))
-
-
-def _rate(cell, units, lines):
-    """Choose the learning rate, in two digits; lists keep one that was found on names."""
-    if lines:
-        return 4e-3 if units <= 512 else 3e-3
-    return float(f"{min(MOST_RATE, RATE[cell] / units):.2g}")
+    chosen.setdefault("learning_rate", suited_rate(chosen["cell"], chosen["units"], lines))

@@ -4,6 +4,8 @@ import argparse
 
 import charlm
 from charlm.cli import verbs
+from charlm.cli.sweep import sweep
+from charlm.sweeps.space import between, choices
 
 MOST = 2**53
 
@@ -13,6 +15,11 @@ EXAMPLES = {
         "charlm train recipes.txt --minutes 20",
         "charlm train notes/ --pattern '*.md' --out runs/notes",
         "charlm train letters.txt --init-from shakespeare",
+    ),
+    "sweep": (
+        "charlm sweep recipes.txt --vary units=128,256 --vary dropout=0.2,0.4 --seeds 2 --minutes 60",
+        "charlm sweep linux --vary learning_rate=0.002..0.02 --trials 12 --trial-minutes 5 --units 256",
+        "charlm sweep --show sweeps/recipes",
     ),
     "sample": (
         "charlm sample runs/recipes --length 2000 --temperature 0.7",
@@ -45,6 +52,7 @@ def command_parser():
     add = parser.add_subparsers(metavar="VERB", required=True, parser_class=_Parser)
     _add(add, "corpora", verbs.corpora, "list the texts that charlm knows by name")
     _add_train(add)
+    _add_sweep(add)
     _add_sample(add)
     _add_compare(add)
     score = _add(add, "score", verbs.score, "measure how well a network predicts a text")
@@ -116,24 +124,60 @@ def _add(add, name, run, purpose):
 
 def _add_train(add):
     train = _add(add, "train", verbs.train, "train a network on a text, with settings that fit it")
-    train.add_argument("text", metavar="TEXT", nargs="?", help="a file, a folder, a URL or a corpus's name")
-    _source_options(train)
-    train.add_argument("--as-bytes", action="store_true", default=None, help="read every byte as one character")
+    _text_options(train)
     train.add_argument("--resume", metavar="RUN", help="go on with a run that was stopped")
     train.add_argument(
         "--out",
         metavar="FOLDER",
         help="the run's folder (runs/ and the text's name; a number is added where it is taken)",
     )
-    train.add_argument("--init-from", metavar="RUN", help="begin with the weights of a run, or of a reference model")
     train.add_argument("--minutes", type=_above_zero, help="that all of it may take (10, where --epochs is not given)")
     train.add_argument("--seed", type=_whole, help="of all that is random (0)")
-    settings = train.add_argument_group(
+    _settings_options(train)
+
+
+def _add_sweep(add):
+    sweeping = _add(add, "sweep", sweep, "train many networks over settings and seeds, and compare them")
+    _text_options(sweeping)
+    sweeping.add_argument(
+        "--vary",
+        type=_varied,
+        action="append",
+        default=[],
+        metavar="NAME=VALUES",
+        help="values to try, as units=128,256, or a range to draw from, as learning_rate=0.002..0.02; may be given again",
+    )
+    sweeping.add_argument("--seeds", type=_natural, default=1, help="trials for each setting, each with its seed (1)")
+    sweeping.add_argument("--seed", type=_whole, default=0, help="the first of them (0)")
+    sweeping.add_argument("--trials", type=_natural, help="settings to draw, where a range varies (10)")
+    sweeping.add_argument("--minutes", type=_above_zero, help="that all of it may take in this process")
+    sweeping.add_argument(
+        "--trial-minutes", type=_above_zero, help="of training for each trial (its share of --minutes, or --epochs)"
+    )
+    sweeping.add_argument("--full", action="store_true", help="stop no trial early, however far behind the others")
+    sweeping.add_argument(
+        "--out",
+        metavar="FOLDER",
+        help="the sweep's folder (sweeps/ and the text's name); where it has been begun, the same command joins it",
+    )
+    sweeping.add_argument("--show", metavar="FOLDER", help="show what a sweep has found so far")
+    _settings_options(sweeping)
+
+
+def _text_options(parser):
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="a file, a folder, a URL or a corpus's name")
+    _source_options(parser)
+    parser.add_argument("--as-bytes", action="store_true", default=None, help="read every byte as one character")
+    parser.add_argument("--init-from", metavar="RUN", help="begin with the weights of a run, or of a reference model")
+
+
+def _settings_options(parser):
+    settings = parser.add_argument_group(
         "settings", "what is not given is chosen to fit the text, the machine and the time"
     )
     for name, (kind, purpose) in SETTINGS.items():
-        choices = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
-        settings.add_argument(f"--{name.replace('_', '-')}", help=purpose, **choices)
+        allowed = {"choices": kind} if isinstance(kind, tuple) else {"type": kind}
+        settings.add_argument(f"--{name.replace('_', '-')}", help=purpose, **allowed)
 
 
 def _run_argument(parser):
@@ -180,6 +224,31 @@ def _number(kind, holds, limits):
         return value
 
     return read
+
+
+def _varied(text):
+    """Read what `--vary` is given: a setting's name, and its values or its range."""
+    name, _, values = text.partition("=")
+    name = name.strip().replace("-", "_")
+    if name not in SETTINGS or not values:
+        known = ", ".join(SETTINGS)
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE,VALUE or NAME=LOW..HIGH; the names are {known}")
+    low, dots, high = values.partition("..")
+    try:
+        if dots and not isinstance(SETTINGS[name][0], tuple):
+            return name, between(name, _value(name, low), _value(name, high))
+        return name, choices(name, [_value(name, value) for value in values.split(",")])
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: {error}") from None
+
+
+def _value(name, text):
+    kind = SETTINGS[name][0]
+    if not isinstance(kind, tuple):
+        return kind(text.strip())
+    if text.strip() not in kind:
+        raise ValueError(f"{text.strip()!r} is none of {', '.join(kind)}")
+    return text.strip()
 
 
 _above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")

@@ -28,7 +28,7 @@ def corpora(options):
     """List the registered texts."""
     if options.json:
         facts = ("title", "characters", "distinct", "licence")
-        return _print_json({name: {fact: entry[fact] for fact in facts} for name, entry in registry().items()})
+        return print_json({name: {fact: entry[fact] for fact in facts} for name, entry in registry().items()})
     list_corpora()
 
 
@@ -57,20 +57,13 @@ def train(options):
 def _begun(options, stack):
     """Read the text, cut it, choose settings, and make the run: a job."""
     from charlm.anytext.job import begin, fit_width
-    from charlm.anytext.settings import MINUTES, NAMES, suggest
+    from charlm.anytext.settings import MINUTES, suggest
     from charlm.anytext.split import VALIDATION, cut, encode
 
-    known = Run.load(options.init_from) if options.init_from else None
-    source = resolve_source(options.text, *(getattr(options, name) for name in SOURCE))
-    if known and known.reads_bytes and source.as_bytes is None:
-        source = source._replace(as_bytes=True)
-    corpus = _read(source)
-    path = Path(options.out or Path("runs") / (re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text"))
+    source, corpus, known = opened(options)
+    path = Path(options.out or Path("runs") / short_name(corpus))
     check_folder(path)  # before a network is timed
-    given = {name: value for name in NAMES if (value := getattr(options, name)) is not None}
-    given.pop("minutes", None)
-    if known:
-        given = _same_network(known, given) | given
+    given = given_settings(options, known)
     minutes, seed = options.minutes or (None if "epochs" in given else MINUTES), options.seed or 0
     split = cut(corpus.text, given.get("feed"), given.get("validation", VALIDATION), seed)
     settings = suggest(split, minutes, **given)
@@ -79,12 +72,38 @@ def _begun(options, stack):
     if minutes:
         settings = fit_width(settings, parts, _seconds_left(options, parts, minutes))
         print("By the speed of this network, measured:", *(f"- {reason}" for reason in settings.reasons), sep="\n")
-    weights = known and (known.path.name if known.is_reference else known.path.absolute().as_posix())
-    job = begin(path, corpus, settings, parts, seed, weights, source)
+    job = begin(path, corpus, settings, parts, seed, known and lasting_name(known), source)
     stack.enter_context(locked(job.run.path))
     print(f"Run folder: {job.run.path.as_posix()}", flush=True)
     job.seconds = _seconds_left(options, parts, minutes) if minutes else None
     return job
+
+
+def opened(options):
+    """Read the text that is meant: its `Source`, the `Corpus`, and the run whose weights are to begin with, or None."""
+    known = Run.load(options.init_from) if options.init_from else None
+    source = resolve_source(options.text, *(getattr(options, name) for name in SOURCE))
+    if known and known.reads_bytes and source.as_bytes is None:
+        source = source._replace(as_bytes=True)
+    return source, _read(source), known
+
+
+def given_settings(options, known):
+    """Return the settings that are given, by name, with those that come with another run's weights."""
+    from charlm.anytext.settings import NAMES
+
+    given = {name: value for name in NAMES if name != "minutes" and (value := getattr(options, name)) is not None}
+    return (_same_network(known, given) | given) if known else given
+
+
+def short_name(corpus):
+    """Name a folder after a text."""
+    return re.sub(r"[^\w-]+", "-", corpus.name).strip("-") or "text"
+
+
+def lasting_name(run):
+    """Name a run as `Run.load` finds it from any folder."""
+    return run.path.name if run.is_reference else run.path.absolute().as_posix()
 
 
 def _read(source):
@@ -141,7 +160,7 @@ def _report(job, options, out):
     print(f"charlm sample {path}     writes more; charlm info {path} shows all this again.", file=out)
     if options.json:
         path = job.run.path.as_posix()
-        return _print_json({"run": path, "settings": vars(job.settings), "history": job.run.history(), **found})
+        return print_json({"run": path, "settings": vars(job.settings), "history": job.run.history(), **found})
 
 
 def _seconds_left(options, parts, minutes):
@@ -179,7 +198,7 @@ def sample(options):
         texts = generator.generate([prompt] * count, options.length, stop=stop, seed=options.seed, **sampling)
         texts = [run.display(text) for text in texts]
         if options.json:
-            return _print_json({"run": run.path.as_posix(), "texts": texts})
+            return print_json({"run": run.path.as_posix(), "texts": texts})
         print(plain(("" if run.reads_lines else "\n\n").join(texts)).rstrip("\n"))
         return
     for piece in generator.stream(prompt, options.length, stop=stop, seed=options.seed, **sampling):
@@ -195,7 +214,7 @@ def compare(options):
     found = _generator(run, options).compare(*asked, unknown=options.unknown, replacement=options.replacement)
     texts = [run.display(text) for text in found.texts]
     if options.json:
-        return _print_json({f"{t:g}": text for t, text in zip(found.temperatures, texts, strict=True)})
+        return print_json({f"{t:g}": text for t, text in zip(found.temperatures, texts, strict=True)})
     print(side_by_side([f"temperature {t:g}" for t in found.temperatures], [plain(text) for text in texts]))
 
 
@@ -235,7 +254,7 @@ def score(options):
     found = evaluate(model, ids, rows=64) if end is None else evaluate_lines(model, ids, end)
     if options.json:
         facts = {"nats": found.nats, "bpc": found.bpc, "perplexity": found.perplexity}
-        return _print_json({**facts, "characters": len(found.losses)})
+        return print_json({**facts, "characters": len(found.losses)})
     print(f"{corpus.name}: {found}")
     if len(ids) < len(corpus.text):
         print(f"{len(corpus.text) - len(ids):,} characters that the network does not know were left out.")
@@ -250,7 +269,7 @@ def share(options):
     play(run, weights=options.weights, prompt=options.prompt).save(path, force=True)
     size = path.stat().st_size
     if options.json:
-        return _print_json({"run": run.path.as_posix(), "page": path.as_posix(), "bytes": size})
+        return print_json({"run": run.path.as_posix(), "page": path.as_posix(), "bytes": size})
     print(f"{path}: {size / 1e6:.2f} MB. Open it in any browser, or send it to somebody: it needs nothing else.")
 
 
@@ -261,7 +280,7 @@ def info(options):
     facts = {"run": run.path.as_posix(), **{k: v for k, v in run.settings.items() if k != "vocabulary"}}
     facts["vocabulary"] = len(run.vocabulary)
     if options.json:
-        return _print_json({**facts, "history": history, "report": found})
+        return print_json({**facts, "history": history, "report": found})
     print("\n".join(description(run, history)))
     if found:
         from charlm.anytext.report import show
@@ -270,5 +289,6 @@ def info(options):
     print(f"\nHow to go on:\n{ways_on(run)}")
 
 
-def _print_json(value):
+def print_json(value):
+    """Write all that goes to standard output under `--json`."""
     print(json.dumps(value, indent=2))

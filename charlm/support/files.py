@@ -112,16 +112,47 @@ def locked(folder):
         ValueError: another process has it.
     """
     with (folder / "lock").open("a") as file:
-        if fcntl:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ValueError(
-                    f"{folder} is in use by another process, which trains it. Wait for it, or stop it."
-                ) from None
-            except OSError:
-                pass  # a file system without locks, as some network drives are
+        with contextlib.suppress(OSError):  # a file system without locks, as some network drives are
+            if not _flock(file, wait=False):
+                raise ValueError(f"{folder} is in use by another process, which trains it. Wait for it, or stop it.")
         yield
+
+
+@contextlib.contextmanager
+def held(path, wait=False):
+    """Hold the lock of a file while the block runs; however the process ends, the system lets go of it.
+
+    Args:
+        path: the file; it is made where it is missing.
+        wait: whether to wait for a process that has it.
+
+    Yields:
+        Whether this process has the lock: without `wait`, another one may.
+
+    Raises:
+        OSError: there are no locks here.
+    """
+    with path.open("a") as file:
+        if not fcntl:
+            raise OSError(f"{path}: Windows has no such locks. Use Linux, macOS, or the Windows Subsystem for Linux.")
+        try:
+            has = _flock(file, wait)
+        except OSError as error:
+            raise OSError(
+                f"{path}: the file system has no locks ({error.strerror}), by which processes know of each other. "
+                "Use a folder on another one."
+            ) from error
+        yield has
+
+
+def _flock(file, wait):
+    """Lock an open file; returns whether it could be had."""
+    if fcntl:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+    return True
 
 
 def _try_room(path, size):
