@@ -23,6 +23,7 @@ from charlm.plots.neurons import plot_cells, plot_gates, plot_neuron
 from charlm.plots.pages import LEVELS, neuron_page
 from charlm.plots.passage import plot_passage
 from charlm.plots.predictions import plot_predictions
+from charlm.plots.sweep import plot_sweep
 from charlm.plots.text import GLYPHS, glyph, is_dark, value_scale
 
 matplotlib.use("Agg")
@@ -298,3 +299,37 @@ def test_a_passage_has_a_colour_for_each_character_and_white_for_zero():
 def test_a_passage_needs_a_number_for_each_character(text, values):
     with pytest.raises(ValueError, match="give one for each character"):
         plot_passage(text, values, "nats")
+
+
+def trial(number, settings, losses, state="finished"):
+    history = [{"epoch": n + 1, "loss": loss, "val_loss": loss, "seconds": 30.0} for n, loss in enumerate(losses)]
+    return {
+        "trial": number,
+        "settings": settings,
+        "state": state,
+        "loss": min(losses, default=np.nan),
+        "history": history,
+    }
+
+
+def test_a_sweep_is_drawn_with_a_panel_for_each_setting_and_one_for_the_curves():
+    rows = [
+        trial(0, {"units": 128, "learning_rate": 0.01}, [2.0, 1.8]),
+        trial(1, {"units": 256, "learning_rate": 0.02}, [1.9, 1.5, 1.6]),
+        trial(2, {"units": 128, "learning_rate": 0.04}, [2.5], "stopped early"),
+        trial(3, {}, [], "waiting"),
+    ]
+    figure = plot_sweep(rows, {"units": [128, 256], "learning_rate": "log"})
+    units, rate, curves = figure.axes
+    assert [(line.get_xdata()[0], line.get_ydata()[0]) for line in units.lines[:3]] == [(0, 1.8), (1, 1.5), (0, 2.5)]
+    assert [line.get_markerfacecolor() == "none" for line in rate.lines] == [False, False, True]
+    assert rate.get_xscale() == "log" and rate.lines[2].get_xdata()[0] == 0.04
+    assert [list(line.get_xdata()) for line in curves.lines] == [[0.5, 1.0], [0.5, 1.0, 1.5], [0.5]]
+    assert [line.get_linestyle() for line in curves.lines] == ["-", "-", "--"]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["units 128", "units 256", "stopped early", "mean of finished trials"]
+
+
+def test_a_sweep_without_an_epoch_is_not_drawn():
+    with pytest.raises(ValueError, match="no trial has finished one"):
+        plot_sweep([trial(0, {"units": 128}, [], "waiting")], {"units": [128, 256]})
