@@ -60,17 +60,13 @@ def _show(line):
 
 def _opened(options, space):
     """Read the text, and begin the sweep or join it: a `Sweep` and its `Text`."""
-    from charlm.sweeps.study import FILE, Sweep
+    from charlm.sweeps.study import Sweep, is_sweep
     from charlm.sweeps.work import Text
 
     _check(options, space)
     source, corpus, known = opened(options)
     folder = Path(options.out or Path("sweeps") / short_name(corpus))
-    if not (folder / FILE).exists() and folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} holds something else than a sweep. Give another --out.")
-    swept = (
-        Sweep.load(folder) if (folder / FILE).exists() else Sweep.begin(folder, _plan(options, space, corpus, known))
-    )
+    swept = Sweep.load(folder) if is_sweep(folder) else Sweep.begin(folder, _plan(options, space, corpus, known))
     _check_same(swept, _asked(options, space), corpus)
     print(f"Each trial: {swept.plan.length()} at most.")
     print(f"Sweep folder: {folder.as_posix()}", flush=True)
@@ -101,8 +97,17 @@ def _plan(options, space, corpus, known):
     seconds = _seconds_each(options, space)
     settings = dataclasses.replace(settings, minutes=seconds and seconds / 60)
     print("What the trials have in common, chosen for the middle of what varies:", settings, sep="\n")
-    asked, weights = _asked(options, space), known and lasting_name(known)
-    plan = Plan(asked, space, settings, corpus.sha256, weights, options.seed, seconds, not options.full)
+    plan = Plan(
+        asked=_asked(options, space),
+        space=space,
+        settings=settings,
+        text=f"{corpus.name}{' (stand-in)' if corpus.is_standin else ''}",
+        sha256=corpus.sha256,
+        init_from=known and lasting_name(known),
+        split_seed=options.seed,
+        seconds=seconds,
+        stopping=not options.full,
+    )
     plan.check(len(split.train))
     return plan
 
@@ -156,7 +161,7 @@ def _tell(swept):
 
     rows, space = swept.rows(), swept.plan.space
     found = judge(rows, space)
-    print(f"\n{show(rows, space, found)}\n")
+    print(f"\n{swept.plan.text}, {space}\n\n{show(rows, space, found)}\n")
     write_text(swept.folder / TABLE, as_csv(rows, space))
     _draw(swept, rows)
     left = sum(row["state"] in ("waiting", "interrupted") for row in rows)

@@ -28,7 +28,7 @@ from charlm.anytext.settings import NAMES, Settings, suited_rate
 from charlm.anytext.split import cut, encode
 from charlm.pipelines import check_sizes
 from charlm.runs import Run
-from charlm.support.files import held, write_text
+from charlm.support.files import UNFINISHED, check_folder, held, write_text
 from charlm.sweeps.space import Choices, Range, Space, folder_name
 from charlm.training import duration
 
@@ -46,6 +46,7 @@ class Plan:
     asked: dict  # options of the command that began it, by name: who joins has to give the same
     space: Space
     settings: Settings  # of every trial, but for what varies
+    text: str  # its name
     sha256: str  # of the text
     init_from: str | None  # the run whose weights every trial begins with
     split_seed: int
@@ -94,6 +95,23 @@ class Plan:
         """Make it from what `to_json` returned."""
         settings = {**kept["settings"], **{name: tuple(kept["settings"][name]) for name in ("given", "reasons")}}
         return cls(**{**kept, "space": Space.from_json(kept["space"]), "settings": Settings(**settings)})
+
+
+def is_sweep(folder):
+    """Whether a folder is a sweep's; False where one can be begun there.
+
+    Raises:
+        ValueError: it holds something else.
+        OSError: it cannot be made.
+    """
+    if not folder.exists():
+        check_folder(folder)
+        return False
+    if (folder / FILE).exists():
+        return True
+    if {path.name for path in folder.iterdir()} - {LOCK, UNFINISHED + FILE}:  # which a killed process may have left
+        raise ValueError(f"{folder} holds something else than a sweep. Give another --out.")
+    return False
 
 
 class Sweep:

@@ -23,7 +23,7 @@ def make_plan():
     def make(space=SPACE, seconds=None, stopping=True, **given):
         settings = suggest(TEXT, None, units=4, **{**TINY, "epochs": 2, **given})
         settings = dataclasses.replace(settings, minutes=seconds and seconds / 60)
-        return Plan({}, space, settings, "0" * 64, None, 0, seconds, stopping)
+        return Plan({}, space, settings, "cats", "0" * 64, None, 0, seconds, stopping)
 
     return make
 

@@ -14,7 +14,7 @@ from tests.sweeps.conftest import SPACE
 
 optuna = pytest.importorskip("optuna", reason="needs Optuna: pip install 'charlm[sweep]'")
 from charlm.sweeps import study
-from charlm.sweeps.study import JOURNAL, JournalLock, Plan, Sweep, mend
+from charlm.sweeps.study import JOURNAL, JournalLock, Plan, Sweep, is_sweep, mend
 
 
 @pytest.fixture
@@ -129,6 +129,17 @@ def test_a_process_that_is_killed_while_it_lists_the_trials_leaves_the_rest_to_t
     monkeypatch.undo()
     sweep = Sweep.load(tmp_path / "sweep")
     assert [row["settings"] for row in sweep.rows()] == [SPACE.listed(number) for number in range(8)]
+
+
+def test_a_folder_is_a_sweeps_or_free_for_one_or_something_elses(sweep, tmp_path):
+    assert is_sweep(sweep.folder) and not is_sweep(tmp_path / "new") and not (tmp_path / "new").exists()
+    (tmp_path / "begun").mkdir()
+    for left in ("lock", "unfinished-sweep.json"):  # by a process that was killed before it had written the plan
+        (tmp_path / "begun" / left).write_text("")
+        assert not is_sweep(tmp_path / "begun")
+    (tmp_path / "begun" / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="something else than a sweep"):
+        is_sweep(tmp_path / "begun")
 
 
 def test_a_line_that_a_killed_process_left_unfinished_is_taken_out(sweep):
