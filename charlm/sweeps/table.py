@@ -23,6 +23,7 @@ CERTAIN = (
     2.23,
 )  # Student's t at 95 %, for 1 to 10 degrees of freedom
 NEARLY = 2.1  # for more
+ORDER = ("finished", "stopped early", "running", "interrupted", "failed", "waiting")
 FACTS = ("epochs", "minutes", "loss", "state", "note", "processes", "folder")
 
 
@@ -194,22 +195,20 @@ def show(rows, space, found):
 def _trials(rows, space):
     """Lay the trials out, the best finished one first."""
     heads = ["trial", *space.varied, "seed", "epochs", "minutes", "nats", "state"]
-    order = ["finished", "stopped early", "running", "interrupted", "failed", "waiting"]
-    lines = [heads]
-    for row in sorted(rows, key=lambda row: (order.index(row["state"]), row["loss"], row["trial"])):
-        varied = [shown(row["settings"][name]) if name in row["settings"] else "–" for name in space.varied]
-        loss = "–" if math.isnan(row["loss"]) else f"{row['loss']:.4f}"
-        state = (
-            row["note"]
-            if row["note"].startswith(row["state"])
-            else ": ".join(filter(None, [row["state"], row["note"]]))
-        )
-        lines.append(
-            [str(row["trial"]), *varied, str(row["seed"]), str(row["epochs"]), f"{row['minutes']:.1f}", loss, state]
-        )
+    in_order = sorted(rows, key=lambda row: (ORDER.index(row["state"]), np.nan_to_num(row["loss"], nan=np.inf)))
+    lines = [heads, *(_line(row, space) for row in in_order)]
     widths = [max(len(line[place]) for line in lines) for place in range(len(heads) - 1)]
     for line in lines:
         yield "  ".join([*(f"{cell:>{width}}" for cell, width in zip(line, widths)), line[-1]])
+
+
+def _line(row, space):
+    """Write a trial's cells."""
+    varied = [shown(row["settings"][name]) if name in row["settings"] else "–" for name in space.varied]
+    loss = "–" if math.isnan(row["loss"]) else f"{row['loss']:.4f}"
+    parts = [row["note"]] if row["note"].startswith(row["state"]) else [row["state"], row["note"]]
+    facts = [str(row["seed"]), str(row["epochs"]), f"{row['minutes']:.1f}", loss, ": ".join(filter(None, parts))]
+    return [str(row["trial"]), *varied, *facts]
 
 
 def _counts(rows):
@@ -235,7 +234,7 @@ def _best(found):
         level = [entry for entry in others if entry[0] - loss < chance(found.spread, found.degrees, trials, entry[2])]
         yield f"Best settings: {_settings(settings)}, {loss:.4f} nats, the mean of {trials} seed{'s' * (trials > 1)}."
         if level:
-            yield f"No worse than chance would have it: {'; '.join(f'{_settings(e[1])} ({e[0]:.4f})' for e in level)}."
+            yield f"No further from it than seeds may be: {'; '.join(f'{_settings(e[1])} ({e[0]:.4f})' for e in level)}."
 
 
 def _seeds(found):
@@ -257,9 +256,7 @@ def _mattered(found):
     yield "How much each setting mattered: mean nats of the finished trials, with the other settings held alike."
     if not found.apart:
         yield "(Too few trials are finished to tell the settings apart: these means mix them.)"
-    for effect in sorted(
-        found.effects, key=lambda effect: -effect.between if effect.between == effect.between else 0.0
-    ):
+    for effect in sorted(found.effects, key=lambda effect: -np.nan_to_num(effect.between)):
         levels = "   ".join(f"{level.name}: {_loss(level)}" for level in effect.levels)
         yield f"  {effect.setting}   {levels}{_verdict(effect)}"
 

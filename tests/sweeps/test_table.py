@@ -75,7 +75,7 @@ def test_a_difference_that_seeds_may_make_is_called_so():
     assert "0.1000 apart, more than seeds may make" in lines["units"]
     assert "0.0200 apart, no more than seeds may make" in lines["dropout"]
     assert "Best settings: units 256, dropout 0.4, 1.5100 nats, the mean of 2 seeds." in shown
-    assert "No worse than chance would have it: units 256, dropout 0.2 (1.5300)." in shown
+    assert "No further from it than seeds may be: units 256, dropout 0.2 (1.5300)." in shown
 
 
 def test_without_a_second_seed_nothing_is_said_about_chance():
