@@ -160,7 +160,7 @@ def _tell(swept):
     from charlm.sweeps.table import as_csv, judge, show
 
     rows, space = swept.rows(), swept.plan.space
-    found = judge(rows, space)
+    found = judge(rows, space, timed=swept.plan.seconds is not None)
     print(f"\n{swept.plan.text}, {space}\n\n{show(rows, space, found)}\n")
     write_text(swept.folder / TABLE, as_csv(rows, space))
     _draw(swept, rows)

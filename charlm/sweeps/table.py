@@ -23,6 +23,7 @@ CERTAIN = (
     2.23,
 )  # Student's t at 95 %, for 1 to 10 degrees of freedom
 NEARLY = 2.1  # for more
+UNEVEN = 1.2  # epochs of one trial for those of another, that the seed does not explain
 ORDER = ("finished", "stopped early", "running", "interrupted", "failed", "waiting")
 FACTS = ("epochs", "minutes", "loss", "state", "note", "processes", "folder")
 
@@ -54,9 +55,10 @@ class Found(NamedTuple):
     best: dict | None  # the row of the finished trial with the lowest loss
     ranking: list  # (mean loss, settings, finished trials, all trials), the best first
     apart: bool  # whether the finished trials suffice to tell the settings apart
+    uneven: tuple | None  # fewest and most epochs of trials alike but for the seed, where they should have had as many
 
 
-def judge(rows, space):
+def judge(rows, space, timed=False):
     """Say what the trials of a sweep tell.
 
     Each setting is judged by the finished trials: their losses are taken for the sum of what each setting adds, by least
@@ -65,6 +67,7 @@ def judge(rows, space):
     Args:
         rows: from `Sweep.rows`.
         space: its `Space`.
+        timed: whether trials end by their time: the machine's other work then takes epochs from them.
 
     Returns:
         A `Found`.
@@ -86,7 +89,7 @@ def judge(rows, space):
         ]
         effects.append(_effect(name, levels, spread, degrees))
     best = min(finished, key=lambda row: row["loss"], default=None)
-    return Found(effects, spread, degrees, best, _ranking(rows), apart)
+    return Found(effects, spread, degrees, best, _ranking(rows), apart, _uneven(finished) if timed else None)
 
 
 def _spread(finished):
@@ -98,11 +101,18 @@ def _spread(finished):
     return math.sqrt(sum(np.var(losses) * len(losses) for losses in groups) / degrees), degrees
 
 
-def _by_settings(rows):
+def _by_settings(rows, fact="loss"):
     groups = defaultdict(list)
     for row in rows:
-        groups[tuple(row["settings"].items())].append(row["loss"])
+        groups[tuple(row["settings"].items())].append(row[fact])
     return groups
+
+
+def _uneven(finished):
+    """Find the settings whose trials differ most in their epochs; None where no two of them differ much."""
+    counts = [(min(epochs), max(epochs)) for epochs in _by_settings(finished, "epochs").values()]
+    fewest, most = max(counts, key=lambda pair: pair[1] / pair[0], default=(1, 1))
+    return (fewest, most) if most > UNEVEN * fewest + 1 else None
 
 
 def _ranking(rows):
@@ -245,6 +255,12 @@ def _seeds(found):
         )
     else:
         yield "No settings were finished with two seeds, so nothing tells which differences are those of chance."
+    if found.uneven:
+        fewest, most = found.uneven
+        yield (
+            f"Beware: the same settings came to {fewest} epochs with one seed and to {most} with another, as where the machine "
+            "has other work. Trials of as many --epochs do not depend on that."
+        )
     if any(trials < every for _, _, trials, every in found.ranking) and found.degrees:
         yield "Of some settings not all seeds are finished: what is left of them may be the lucky ones."
 

@@ -22,6 +22,7 @@ from charlm.sweeps.space import shown
 from charlm.sweeps.study import TENTHS
 from charlm.training import Stopped, all_finite, duration
 
+FEWEST_EPOCHS = 3  # after which a trial may be stopped early: the first ones tell little
 BETWEEN = 5.0  # seconds that a trial takes beside training: to build its network, and to write
 
 
@@ -103,7 +104,7 @@ def _trained(sweep, trial, path, text, ask, moving):
     first = sweep.trials()[trial.number % sweep.plan.space.different]
     is_first = first.number == trial.number
     if first.state == TrialState.PRUNED and not is_first:
-        return TrialState.PRUNED, f"not trained: with seed {sweep.plan.space.seed(first.number)} it was stopped early"
+        return TrialState.PRUNED, f"stopped early with seed {sweep.plan.space.seed(first.number)}, so not trained"
     with contextlib.ExitStack() as own:
         job = _job(sweep, path, trial, text, own)
         if job.over:
@@ -166,5 +167,5 @@ class Reports(keras.callbacks.Callback):
             self.trial.report(self.best, tenth)
         if reached > self.told:
             self.told = reached
-            if self.stopping and self.trial.should_prune():
+            if self.stopping and epoch + 1 >= FEWEST_EPOCHS and self.trial.should_prune():
                 raise optuna.TrialPruned

@@ -193,8 +193,8 @@ def bad_inputs():
     yield [*sweep, *vary, "--out", "cats.txt"], "cats.txt"
     yield [*sweep, "--vary", "batch_size=4,5000", "--out", "large"], "batch_size 5000"
     yield ["sweep", "missing.txt", *vary, "--epochs", "1"], "no file"
-    yield ["sweep", "cats.txt", *vary], "--trial-minutes or --epochs"
-    yield ["sweep", "cats.txt", *vary, "--minutes", "0.4"], "5 s are the least"
+    yield ["sweep", "cats.txt", *vary, "--out", "new"], "--trial-minutes or --epochs"
+    yield ["sweep", "cats.txt", *vary, "--minutes", "0.4", "--out", "new"], "5 s are the least"
     yield ["sweep", "cats.txt", *vary, "--minutes", "0"], "--minutes"
 
 

@@ -83,6 +83,13 @@ def test_without_a_second_seed_nothing_is_said_about_chance():
     assert "nothing tells which differences are those of chance" in shown and "may make" not in shown
 
 
+def test_seeds_that_came_to_different_epochs_in_the_same_time_are_a_warning():
+    busy = [{**one, "epochs": 6 if one["trial"] < 4 else 13} for one in ROWS]
+    assert judge(busy, SPACE, timed=True).uneven == (6, 13) and judge(busy, SPACE).uneven is None
+    assert judge([{**one, "epochs": 12 + one["seed"]} for one in ROWS], SPACE, timed=True).uneven is None
+    assert "came to 6 epochs with one seed and to 13" in show(busy, SPACE, judge(busy, SPACE, timed=True))
+
+
 def test_every_trial_has_a_line_and_a_state():
     rows = [
         row(0, 1.6),

@@ -170,12 +170,13 @@ def test_a_trial_ends_as_soon_as_the_others_are_better_if_it_may():
     with pytest.raises(optuna.TrialPruned):
         reports(Others(better_from=5), 10, [2.0] * 5)
     reports(Others(better_from=5), 10, [2.0] * 4)
+    reports(Others(better_from=1), 10, [2.0] * 2)  # the first epochs tell little
     reports(Others(better_from=5), 10, [2.0] * 9, stopping=False)
 
 
 def test_a_trial_that_is_far_behind_is_stopped_early_and_its_other_seeds_are_spared(train, make_plan, tmp_path, only):
     space = Space.of([("dropout", Choices((0.0, 0.1, 0.2, 0.3, 0.9)))], [0, 1])
-    sweep = Sweep.begin(tmp_path / "sweep", make_plan(space))
+    sweep = Sweep.begin(tmp_path / "sweep", make_plan(space, epochs=6))
     for _ in range(4):
         with sweep.claim() as trial:
             for tenth in range(1, 10):
@@ -185,11 +186,11 @@ def test_a_trial_that_is_far_behind_is_stopped_early_and_its_other_seeds_are_spa
     _, lines, _ = train(sweep.plan)
     rows = sweep.rows()
     assert rows[4]["state"] == rows[9]["state"] == "stopped early"
-    assert rows[4]["note"] == "stopped early, at 50%" and rows[4]["epochs"] == 1
-    assert rows[9]["note"] == "not trained: with seed 0 it was stopped early" and rows[9]["epochs"] == 0
+    assert rows[4]["note"] == "stopped early, at 50%" and rows[4]["epochs"] == 3
+    assert rows[9]["note"] == "stopped early with seed 0, so not trained" and rows[9]["epochs"] == 0
     assert "stopped early, at 50%" in lines[0] and "not trained" in lines[-1]
     run = run_of(sweep, 4)  # whoever wants to know can train it to its end
-    assert not run.data["ended"] and run.store.position()[:2] == (1, 0)
+    assert not run.data["ended"] and run.store.position()[:2] == (3, 0)
 
 
 def test_no_trial_is_stopped_early_where_all_are_to_be_trained_in_full(tmp_path, make_plan):
