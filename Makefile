@@ -1,7 +1,7 @@
 # make demo   train the first notebook's model and let it write
 # make test   unit tests, and every notebook through nbval
 # make check  lint and format
-# make site-play   a page for each reference model, and an index, in build/play
+# make site   the course, the players and the reference as a site, in build/site
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)")
 export CHARLM_DATA
 endif
 
-.PHONY: demo test check notebooks bench site-play
+.PHONY: demo test check notebooks bench site
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
@@ -31,8 +31,9 @@ check: $(VENV)/checked
 notebooks: $(VENV)/installed
 	@$(BIN)/python -m tools.execute notebooks/*.ipynb
 
-site-play: $(VENV)/installed
-	@$(BIN)/python -m tools.player gallery build/play
+# The notebooks as they are saved: none runs, and nothing is fetched.
+site: $(VENV)/builds-site
+	@$(BIN)/python -m tools.site
 
 # With PyTorch among the competitors where it is installed: .venv/bin/pip install torch
 bench: $(VENV)/installed
@@ -40,6 +41,10 @@ bench: $(VENV)/installed
 
 $(VENV)/checked: $(VENV)/installed pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o 'ruff==[0-9.]*' pyproject.toml)"
+	@touch $@
+
+$(VENV)/builds-site: $(VENV)/installed pyproject.toml
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[site]"
 	@touch $@
 
 $(VENV)/installed: requirements.txt
