@@ -50,5 +50,7 @@ $(VENV)/builds-site: $(VENV)/installed pyproject.toml
 $(VENV)/installed: requirements.txt
 	@echo "Installing what requirements.txt names into $(VENV); a minute or two, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt || { \
+		echo "$$($(BIN)/python --version) cannot have all of requirements.txt, or no package index was reached." \
+			"charlm is tried with Python 3.10 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; rm -rf $(VENV); exit 1; }
 	@touch $@

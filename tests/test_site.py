@@ -113,7 +113,15 @@ def evaluate(browser, expression):
 
 
 WAIT = "new Promise(done => {{ const look = () => {} ? done(true) : setTimeout(look, 100); look() }})"
-PLACES = ("index", "players", "notebooks/01_shakespeare", "notebooks/07_why_gates", "docs/results", "reference/charlm", "play/linux")
+PLACES = (
+    "index",
+    "players",
+    "notebooks/01_shakespeare",
+    "notebooks/07_why_gates",
+    "docs/results",
+    "reference/charlm",
+    "play/linux",
+)
 
 
 @pytest.mark.deep
