@@ -12,6 +12,7 @@ import time
 
 from charlm.cli.parser import command_parser
 from charlm.cli.verbs import BAD_INPUT, complain, train
+from charlm.support.startup import start_light
 
 STARTED = time.monotonic()  # when the process began, nearly
 UNREAD = 141  # training was given up because nobody reads what it prints, as SIGPIPE does
@@ -23,7 +24,10 @@ def main(arguments=None):
     Args:
         arguments: list of strings; None for those of the process, whose minutes began when it was started.
     """
-    began = STARTED if arguments is None else time.monotonic()
+    began = time.monotonic()
+    if arguments is None:
+        began = STARTED
+        start_light()
     options = command_parser().parse_args(arguments, argparse.Namespace(began=began))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
