@@ -40,20 +40,24 @@ def start_light():
 
 
 class _Start(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow where it is, once, and holds back what it writes to stderr while it is imported."""
+    """Finds TensorFlow where it is, once, and holds back what it writes to stderr while it is imported; and so Keras."""
+
+    def __init__(self):
+        self.awaited = {"tensorflow", "keras"}  # either may come first, and imports the other
 
     def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow":
+        if name not in self.awaited:
             return None
-        sys.meta_path.remove(self)
+        self.awaited.remove(name)
         spec = importlib.util.find_spec(name)
         if spec and spec.loader:
             start = spec.loader.exec_module
 
             def start_quietly(module):
-                with quiet_stderr(), hidden(_left_out):
+                with quiet_stderr() if name == "tensorflow" else contextlib.nullcontext(), hidden(_left_out):
                     start(module)
-                keep_compiled(module)
+                if name == "tensorflow":
+                    keep_compiled(module)
 
             spec.loader.exec_module = start_quietly
         return spec

@@ -25,7 +25,9 @@ def test_a_later_import_of_keras_is_quiet_and_importing_charlm_alone_is_light():
 
 @pytest.mark.deep
 def test_the_command_starts_tensorflow_without_what_it_does_not_use():
-    code = "import sys; from charlm.support.startup import start_light; start_light(); import keras; print(*sys.modules)"
+    code = (
+        "import sys; from charlm.support.startup import start_light; start_light(); import keras; print(*sys.modules)"
+    )
     assert not {"sklearn", "matplotlib"} & {*python(code).stdout.split()}
 
 
