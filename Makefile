@@ -1,7 +1,7 @@
 # make demo   train the first notebook's model and let it write
 # make test   unit tests, and every notebook through nbval
 # make check  lint and format
-# make site-play   a page for each reference model, and an index, in build/play
+# make site   the course, the players and the reference as a site, in build/site
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,7 @@ override CHARLM_DATA := $(shell realpath "$(CHARLM_DATA)")
 export CHARLM_DATA
 endif
 
-.PHONY: demo test check notebooks bench site-play
+.PHONY: demo test check notebooks bench site
 
 demo: $(VENV)/installed
 	@$(BIN)/python -m tools.demo
@@ -31,8 +31,9 @@ check: $(VENV)/checked
 notebooks: $(VENV)/installed
 	@$(BIN)/python -m tools.execute notebooks/*.ipynb
 
-site-play: $(VENV)/installed
-	@$(BIN)/python -m tools.player gallery build/play
+# The notebooks as they are saved: none runs, and nothing is fetched.
+site: $(VENV)/builds-site
+	@$(BIN)/python -m tools.site
 
 # With PyTorch among the competitors where it is installed: .venv/bin/pip install torch
 bench: $(VENV)/installed
@@ -42,8 +43,14 @@ $(VENV)/checked: $(VENV)/installed pyproject.toml
 	@$(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep -o 'ruff==[0-9.]*' pyproject.toml)"
 	@touch $@
 
+$(VENV)/builds-site: $(VENV)/installed pyproject.toml
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -e ".[site]"
+	@touch $@
+
 $(VENV)/installed: requirements.txt
 	@echo "Installing what requirements.txt names into $(VENV); a minute or two, once."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt || { \
+		echo "$$($(BIN)/python --version) cannot have all of requirements.txt, or no package index was reached." \
+			"charlm is tried with Python 3.10 to 3.13: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; rm -rf $(VENV); exit 1; }
 	@touch $@

@@ -91,7 +91,7 @@ def resolve_source(source, pattern=None, as_bytes=None, limit=None):
 
     Args:
         source: what the user gave.
-        pattern: which files of a folder, such as "*.md"; with it, `source` is a folder.
+        pattern: which files of a folder, such as `*.md`; with it, `source` is a folder.
         as_bytes, limit: as in `load_corpus`.
 
     Returns:
@@ -142,7 +142,7 @@ def load_folder(path, pattern="*.txt", limit=None, as_bytes=False):
 
     Args:
         path: the folder.
-        pattern: which files, such as "*.txt" or "chapters/*.md".
+        pattern: which files, such as `*.txt` or `chapters/*.md`.
         limit, as_bytes: as in `load_corpus`.
 
     Returns:

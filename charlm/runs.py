@@ -1,5 +1,7 @@
 """The run folder: all that a trained model needs, nothing that runs code, and never a half-written file.
 
+What it holds::
+
     runs/<name>/run.json                     vocabulary, network, optimizer, corpus, versions
     runs/<name>/checkpoints/, snapshot/      weights: `charlm.support.store`
     runs/<name>/history.csv                  a line for each epoch

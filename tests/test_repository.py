@@ -39,8 +39,10 @@ def source(cell):
 def test_links_of_a_notebook_follow_the_public_address(path):
     text = "\n".join(source(cell) for cell in cells(path))
     address = public_address()
-    assert f"https://colab.research.google.com/github/{address}/blob/main/notebooks/{path.name}" in text
-    assert f"%pip install -q git+https://github.com/{address}\n" in text
+    version = charlm.__version__
+    assert f"https://colab.research.google.com/github/{address}/blob/v{version}/notebooks/{path.name}" in text
+    wheel = f"v{version}/charlm-{version}-py3-none-any.whl"
+    assert f"%pip install -q https://github.com/{address}/releases/download/{wheel}\n" in text
     assert set(re.findall(r"github(?:\.com)?/([\w-]+/charlm)\b", text)) == {address}
 
 

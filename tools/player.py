@@ -133,26 +133,30 @@ def gallery(folder):
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for name in reference_models():
-        run, file = charlm.Run.load(name), charlm.play(name).save(folder / f"{name}.html", force=True)
+        file = charlm.play(name).save(folder / f"{name}.html", force=True)
         print(f"{file}: {file.stat().st_size / 1e6:.2f} MB")
-        rows.append(_row(name, run, file))
+        rows.append(_row(name, file))
     page = INDEX.format(rows="\n".join(rows))
     (folder / "index.html").write_text(page, encoding="utf-8")
     print(f"{folder / 'index.html'}: open it in a browser")
 
 
-def _row(name, run, file):
-    entry, settings = registry()[name], run.settings["model"]
-    nats = run.store.choose("best").val_loss
+def describe(name):
+    """Say in sentences what a reference model's page shows, and what to try on it first."""
+    entry, run = registry()[name], charlm.Run.load(name)
+    settings, nats = run.settings["model"], run.store.choose("best").val_loss
     network = f"{settings['cell'].upper()}-{settings['units']}"
-    facts = [
+    return [
         f"Trained on {entry['title']} ({entry['credit']}); licence of the text: {entry['licence']}.",
         f"{network}; {nats / math.log(2):.2f} bits a character on held-out text ({nats:.3f} nats).",
         TRY[name],
     ]
-    inside = "".join(f"<p>{html.escape(fact)}</p>" for fact in facts)
-    size = file.stat().st_size / 1e6
-    return f'<li><h2><a href="{file.name}">{html.escape(entry["title"])}</a> <small>{size:.1f} MB</small></h2>{inside}</li>'
+
+
+def _row(name, file):
+    inside = "".join(f"<p>{html.escape(fact)}</p>" for fact in describe(name))
+    title, size = html.escape(registry()[name]["title"]), file.stat().st_size / 1e6
+    return f'<li><h2><a href="{file.name}">{title}</a> <small>{size:.1f} MB</small></h2>{inside}</li>'
 
 
 INDEX = """<!doctype html>

@@ -6,14 +6,17 @@ With `--json` standard output is one JSON object. `CHARLM_DEBUG=1` shows where a
 """
 
 import argparse
+import errno
 import os
 import sys
 import time
 
 from charlm.cli.parser import command_parser
 from charlm.cli.verbs import BAD_INPUT, complain, train
+from charlm.support.startup import start_light
 
 STARTED = time.monotonic()  # when the process began, nearly
+FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 UNREAD = 141  # training was given up because nobody reads what it prints, as SIGPIPE does
 
 
@@ -23,7 +26,10 @@ def main(arguments=None):
     Args:
         arguments: list of strings; None for those of the process, whose minutes began when it was started.
     """
-    began = STARTED if arguments is None else time.monotonic()
+    began = time.monotonic()
+    if arguments is None:
+        began = STARTED
+        start_light()
     options = command_parser().parse_args(arguments, argparse.Namespace(began=began))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -42,6 +48,9 @@ def main(arguments=None):
             raise
         if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":  # TensorFlow's
             return complain("there is not enough memory for this. Give a --limit, or fewer --units.", BAD_INPUT)
+        if isinstance(error, OSError) and error.errno in FORBIDDEN and error.filename:
+            way_out = "Change its permissions, or give another place: --out"
+            return complain(f"{error.filename} cannot be used ({error.strerror}). {way_out}.", BAD_INPUT)
         if isinstance(error, (ValueError, OSError)):
             return complain(str(error), BAD_INPUT)
         raise

@@ -41,7 +41,8 @@ class Search(NamedTuple):
         return self.cells[0].score > (1 + self.chance) / 2
 
     def __repr__(self):
-        head = f"{self.measure} on held-out text; {self.searched:,} units; the best on shuffled features: {self.chance:.3f}"
+        units, chance = f"{self.searched:,} units", f"the best on shuffled features: {self.chance:.3f}"
+        head = f"{self.measure} on the second half; {units}; {chance}"
         verdict = "" if self.found else "Nothing found: the best is nearer to chance than to 1. "
         return "\n".join([verdict + head, *map(str, self.cells)])
 

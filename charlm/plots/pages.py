@@ -2,6 +2,7 @@
 
 import html
 import itertools
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +33,9 @@ class Page(NamedTuple):
         return Path(path)
 
     def _repr_html_(self):
-        frame = '<iframe sandbox srcdoc="{}" style="width:100%;height:420px;border:1px solid #ccc"></iframe>'
-        return frame.format(html.escape(self.html))
+        title = re.search("<title>(.*?)</title>", self.html)[1]  # read aloud to whoever does not see the frame
+        frame = '<iframe sandbox title="{}" srcdoc="{}" style="width:100%;height:420px;border:1px solid #ccc"></iframe>'
+        return frame.format(title, html.escape(self.html))
 
     def __repr__(self):
         return f"Page({len(self.html):,} characters of HTML)"

@@ -17,6 +17,8 @@ from pathlib import Path
 from charlm.support.lookup import cache_folder
 
 MOST_KEPT = 500_000_000  # bytes of compiled functions
+UNUSED = ("sklearn", "matplotlib")  # which Keras imports where they are installed, and can do without
+_left_out = set()
 
 
 def prepare_tensorflow():
@@ -29,21 +31,33 @@ def prepare_tensorflow():
     sys.meta_path.insert(0, _Start())
 
 
+def start_light():
+    """Let TensorFlow start without what the `charlm` command does not use: a second less of the four that it takes.
+
+    It is for a process that nobody else's code runs in: Keras' wrappers for scikit-learn will not work there.
+    """
+    _left_out.update(UNUSED)
+
+
 class _Start(importlib.abc.MetaPathFinder):
-    """Finds TensorFlow where it is, once, and holds back what it writes to stderr while it is imported."""
+    """Finds TensorFlow where it is, once, and holds back what it writes to stderr while it is imported; and so Keras."""
+
+    def __init__(self):
+        self.awaited = {"tensorflow", "keras"}  # either may come first, and imports the other
 
     def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow":
+        if name not in self.awaited:
             return None
-        sys.meta_path.remove(self)
+        self.awaited.remove(name)
         spec = importlib.util.find_spec(name)
         if spec and spec.loader:
             start = spec.loader.exec_module
 
             def start_quietly(module):
-                with quiet_stderr():
+                with quiet_stderr() if name == "tensorflow" else contextlib.nullcontext(), hidden(_left_out):
                     start(module)
-                keep_compiled(module)
+                if name == "tensorflow":
+                    keep_compiled(module)
 
             spec.loader.exec_module = start_quietly
         return spec
@@ -88,6 +102,18 @@ def _tidy(folder, most=MOST_KEPT):
         if size == 0 or total > most:
             Path(path).unlink(missing_ok=True)  # another process may be faster
             total -= size
+
+
+@contextlib.contextmanager
+def hidden(names):
+    """Let imports of some modules fail in the block, as if they were not installed, unless they are there already."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(absent))
+    try:
+        yield
+    finally:
+        for name in absent:
+            sys.modules.pop(name)
 
 
 @contextlib.contextmanager

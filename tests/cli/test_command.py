@@ -1,6 +1,7 @@
 """The `charlm` command, as a user meets it: output, exit codes, bad input, and being stopped."""
 
 import contextlib
+import errno
 import json
 import os
 import random
@@ -631,6 +632,16 @@ def test_help_corpora_and_info_as_json_do_not_start_tensorflow():
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     shown = subprocess.run([sys.executable, "-c", LIGHT], env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout.endswith("False False\n")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
+def test_where_nothing_may_be_written_the_way_out_is_another_place(run, monkeypatch, number):
+    def forbidden(*_, **__):
+        raise OSError(number, os.strerror(number), "runs")
+
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    code, _, errors = run("train", "cats.txt", "--epochs", 1, *SMALL, "--out", "elsewhere/new")
+    assert code == 2 and errors.startswith(f"charlm: runs cannot be used ({os.strerror(number)})") and "--out" in errors
 
 
 def test_a_lost_network_is_a_failure(run):

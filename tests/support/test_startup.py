@@ -24,6 +24,14 @@ def test_a_later_import_of_keras_is_quiet_and_importing_charlm_alone_is_light():
 
 
 @pytest.mark.deep
+def test_the_command_starts_tensorflow_without_what_it_does_not_use():
+    code = (
+        "import sys; from charlm.support.startup import start_light; start_light(); import keras; print(*sys.modules)"
+    )
+    assert not {"sklearn", "matplotlib"} & {*python(code).stdout.split()}
+
+
+@pytest.mark.deep
 def test_without_a_stderr_charlm_starts_all_the_same():
     python("import os, sys; os.close(2); sys.stderr = None; import charlm; charlm.build_model(4, units=2)")
 
@@ -43,6 +51,16 @@ def test_what_was_held_back_is_shown_where_the_block_fails():
         "try:\n    with quiet_stderr():\n        os.write(2, b'the reason'); raise ValueError\nexcept ValueError: pass"
     )
     assert python(code).stderr == "the reason"
+
+
+def test_a_module_is_hidden_as_long_as_the_block_runs_unless_it_is_there_already():
+    with startup.hidden(["this", "os"]):
+        with pytest.raises(ImportError):
+            import this  # noqa: F401
+        import os as there
+
+        assert there is os
+    assert "this" not in sys.modules and "os" in sys.modules
 
 
 COMPILE = "import tensorflow as tf; print(tf.function(lambda x: x * 2, jit_compile=True)(tf.constant(21)).numpy())"
