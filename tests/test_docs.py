@@ -67,7 +67,9 @@ def test_commands_of_a_document_run_one_after_the_other(path, folder, capsys):
             words = [*words, *SMALL]
         elif "--init-from" in words:
             words = [*words, "--epochs", "1", "--out", "runs/tuned"]
-        if words[1:] == ["--help"]:
+        if (
+            words[1:] == ["--help"] or "sweep" in words
+        ):  # sweeps take their minutes: tests/cli/test_sweep.py has short ones
             continue
         assert cli.main(words[1:]) == 0, (words, capsys.readouterr().err)
 

@@ -28,6 +28,7 @@ default_role = "py:obj"
 add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
+autodoc_mock_imports = ["optuna"]  # of sweeps, an extra that the site does not need
 napoleon_numpy_docstring, napoleon_use_ivar = False, True
 copybutton_exclude = ".linenos, .gp, .go"
 

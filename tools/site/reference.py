@@ -18,6 +18,7 @@ ROOMS = {
     "evaluation": "how good is it: n-grams, mixtures, ladders, what was copied, structure",
     "inspection": "inside a network: traces, cells found by measurement, units taken out",
     "anytext": "from any text to a trained run",
+    "sweeps": "many runs over settings and seeds",
     "plots": "pictures",
     "player": "a network as a page",
     "engine": "what makes it fast: layers and loops",
