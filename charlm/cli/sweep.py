@@ -194,7 +194,7 @@ def _draw(swept, rows):
         for name, values in swept.plan.space.varied.items()
     }
     partial = unfinished(swept.folder / PICTURE)
-    plot_sweep(rows, scales).savefig(partial, dpi=100)
+    plot_sweep(rows, scales, swept.plan.seconds is not None).savefig(partial, dpi=100)
     move(partial, swept.folder / PICTURE)
     print(f"Table and picture: {(swept.folder / TABLE).as_posix()}, {PICTURE}")
 

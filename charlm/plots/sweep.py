@@ -6,14 +6,14 @@ from collections import defaultdict
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 PANEL = (3.6, 3.2)  # inches
 ACROSS = 3  # panels in a row
 MOST_COLOURS = 8
-ENDED = ("finished", "stopped early")
 
 
-def plot_sweep(rows, settings):
+def plot_sweep(rows, settings, timed=True):
     """Draw a sweep: for each setting that varied a panel of the losses, and one of the learning curves.
 
     The first setting with a list of values gives the trials their colours.
@@ -22,6 +22,7 @@ def plot_sweep(rows, settings):
         rows: list of dictionaries, one for each trial, from `charlm.sweeps.study.Sweep.rows`.
         settings: a dictionary: the name of each setting that varied, to the list of its values, or to "linear" or "log"
             for the scale of a range.
+        timed: whether trials end by their time; their curves are drawn against minutes then, and against epochs else.
 
     Returns:
         The matplotlib figure.
@@ -41,7 +42,7 @@ def plot_sweep(rows, settings):
     colours = [_colour(row, settings, by) for row in trained]
     for place, name in enumerate(settings):
         _draw_losses(axes[place], trained, colours, name, settings[name])
-    _draw_curves(axes[panels - 1], trained, colours)
+    _draw_curves(axes[panels - 1], trained, colours, timed)
     for empty in axes[panels:]:
         empty.set_axis_off()
     handles = _legend(trained, settings, by)
@@ -50,14 +51,12 @@ def plot_sweep(rows, settings):
 
 
 def _draw_losses(axes, rows, colours, name, values):
-    """Draw each trial's best loss at its value: full where it was finished, hollow where it was stopped early."""
+    """Draw each trial's best loss at its value: full where it was finished, hollow where it was not."""
     listed, means = isinstance(values, list), defaultdict(list)
     for row, colour in zip(rows, colours, strict=True):
         value, finished = row["settings"][name], row["state"] == "finished"
         at = values.index(value) if listed else value
-        if row["state"] in ENDED:
-            face = colour if finished else "none"
-            axes.plot(at, row["loss"], "o", color=colour, markerfacecolor=face, markersize=5)
+        axes.plot(at, row["loss"], "o", color=colour, markerfacecolor=colour if finished else "none", markersize=5)
         if finished:
             means[at].append(row["loss"])
     if listed:
@@ -69,18 +68,21 @@ def _draw_losses(axes, rows, colours, name, values):
     axes.set(xlabel=name, ylabel="best validation loss, nats")
 
 
-def _draw_curves(axes, rows, colours):
-    """Draw the validation loss of each trial against its minutes; dashed where it was not finished."""
+def _draw_curves(axes, rows, colours, timed):
+    """Draw the validation loss of each trial against its minutes or epochs; dashed where it was not finished."""
     for row, colour in zip(rows, colours, strict=True):
         minutes = np.cumsum([epoch["seconds"] for epoch in row["history"]]) / 60
+        trained = minutes if timed else [epoch["epoch"] for epoch in row["history"]]
         losses = [epoch["val_loss"] for epoch in row["history"]]
         style = "-" if row["state"] == "finished" else "--"
-        axes.plot(minutes, losses, style, marker="." * (len(losses) == 1), color=colour, linewidth=1)
+        axes.plot(trained, losses, style, marker="." * (len(losses) == 1), color=colour, linewidth=1)
     low = min(row["loss"] for row in rows)
     high = max(row["history"][len(row["history"]) // 4]["val_loss"] for row in rows)
     if high > low:
         axes.set_ylim(low - 0.05 * (high - low), high)  # the first epochs would flatten the rest
-    axes.set(xlabel="minutes of training", ylabel="validation loss, nats")
+    if not timed:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="minutes of training" if timed else "epochs", ylabel="validation loss, nats")
 
 
 def _colouring(settings):
@@ -97,9 +99,9 @@ def _legend(rows, settings, by):
     handles = [
         Line2D([], [], marker="o", color=f"C{place}", label=f"{by} {_shown(v)}") for place, v in enumerate(values)
     ]
-    if any(row["state"] == "stopped early" for row in rows):
+    if any(row["state"] != "finished" for row in rows):
         style = {"marker": "o", "color": "grey", "markerfacecolor": "none", "linestyle": "--"}
-        handles.append(Line2D([], [], **style, label="stopped early"))
+        handles.append(Line2D([], [], **style, label="not finished"))
     mean = [Line2D([], [], color="grey", linewidth=1, label="mean of finished trials")]
     return handles + mean * any(isinstance(values, list) for values in settings.values())
 

@@ -326,8 +326,10 @@ def test_a_sweep_is_drawn_with_a_panel_for_each_setting_and_one_for_the_curves()
     assert rate.get_xscale() == "log" and rate.lines[2].get_xdata()[0] == 0.04
     assert [list(line.get_xdata()) for line in curves.lines] == [[0.5, 1.0], [0.5, 1.0, 1.5], [0.5]]
     assert [line.get_linestyle() for line in curves.lines] == ["-", "-", "--"]
+    curves = plot_sweep(rows, {"units": [128, 256], "learning_rate": "log"}, timed=False).axes[-1]
+    assert [list(line.get_xdata()) for line in curves.lines] == [[1, 2], [1, 2, 3], [1]]
     labels = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert labels == ["units 128", "units 256", "stopped early", "mean of finished trials"]
+    assert labels == ["units 128", "units 256", "not finished", "mean of finished trials"]
 
 
 def test_a_sweep_without_an_epoch_is_not_drawn():
