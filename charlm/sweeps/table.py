@@ -226,7 +226,7 @@ def _counts(rows):
     for row in rows:
         counts[row["state"]] += 1
     again = sum(len(row["processes"]) > 1 for row in rows)
-    taken_up = f"; {again} of them in more than one process, as they were interrupted" if again else ""
+    taken_up = f"; {again} of them taken up after an interruption" if again else ""
     yield f"{len(rows)} trials: {', '.join(f'{count} {state}' for state, count in counts.items())}{taken_up}."
 
 

@@ -109,7 +109,7 @@ def test_a_killed_process_loses_no_trial_and_the_same_command_goes_on(run, swept
 def test_table_and_picture_are_shown_and_written(run, swept):
     code, shown, errors = run("sweep", "--show", swept)
     assert code == 0 and errors == ""
-    assert "2 trials: 2 finished; 1 of them in more than one process" in shown
+    assert "2 trials: 2 finished; 1 of them taken up" in shown
     assert "Best run: 000" in shown and "How much each setting mattered" in shown
     with (swept / "table.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))

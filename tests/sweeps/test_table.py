@@ -102,9 +102,7 @@ def test_every_trial_has_a_line_and_a_state():
     table = shown.split("\n\n")[0].splitlines()[1:]
     assert [line.split()[0] for line in table] == ["0", "1", "3", "2", "4", "5", "6", "7"]  # by state, and by loss
     assert table[1].endswith("  stopped early, at 40%") and table[3].endswith("  failed: the loss is NaN")
-    assert (
-        "8 trials: 1 finished, 1 stopped early, 1 failed, 1 interrupted, 4 waiting; 1 of them in more than one" in shown
-    )
+    assert "8 trials: 1 finished, 1 stopped early, 1 failed, 1 interrupted, 4 waiting; 1 of them taken up" in shown
 
 
 def test_no_finished_trial_is_said_to_be_so():
