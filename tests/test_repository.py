@@ -174,9 +174,10 @@ ROOMS = {  # each may import from itself and from the rooms named: one way, with
     "evaluation": ["core", "engine", "support"],
     "inspection": ["core", "engine", "support"],
     "lessons": ["core", "evaluation", "support"],
+    "devices": ["core"],
     "anytext": ["core", "evaluation", "engine", "support"],
     "player": ["core", "engine", "inspection", "support"],
-    "cli": ["anytext", "core", "player", "support"],
+    "cli": ["anytext", "core", "devices", "player", "support"],
 }
 CORE = ["corpora", "vocabulary", "pipelines", "models", "generation", "metrics", "training", "runs"]  # in this order
 

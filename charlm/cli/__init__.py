@@ -24,7 +24,8 @@ def main(arguments=None):
         arguments: list of strings; None for those of the process, whose minutes began when it was started.
     """
     began = STARTED if arguments is None else time.monotonic()
-    options = command_parser().parse_args(arguments, argparse.Namespace(began=began))
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    options = command_parser().parse_args(given, argparse.Namespace(began=began, arguments=given))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character should not end a training

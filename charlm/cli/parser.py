@@ -13,6 +13,7 @@ EXAMPLES = {
         "charlm train recipes.txt --minutes 20",
         "charlm train notes/ --pattern '*.md' --out runs/notes",
         "charlm train letters.txt --init-from shakespeare",
+        "charlm train wikipedia --devices 2",
     ),
     "sample": (
         "charlm sample runs/recipes --length 2000 --temperature 0.7",
@@ -128,6 +129,13 @@ def _add_train(add):
     train.add_argument("--init-from", metavar="RUN", help="begin with the weights of a run, or of a reference model")
     train.add_argument("--minutes", type=_above_zero, help="that all of it may take (10, where --epochs is not given)")
     train.add_argument("--seed", type=_whole, help="of all that is random (0)")
+    train.add_argument(
+        "--devices",
+        type=_natural,
+        metavar="N",
+        help="share each batch among so many GPUs, or without any among so many processes with their share of the cores "
+        "(1); TF_CONFIG names workers on other machines",
+    )
     settings = train.add_argument_group(
         "settings", "what is not given is chosen to fit the text, the machine and the time"
     )
