@@ -29,7 +29,7 @@ def workers_on_this_machine(count, arguments):
     Yields:
         The chief's `Place`, this process's.
     """
-    addresses = tuple(f"127.0.0.1:{port}" for port in _free_ports(count))
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(count))
     threads = str(max(1, (os.cpu_count() or 1) // count))
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", threads)
     others, seconds = [], LEAVING_BEHIND
@@ -64,7 +64,8 @@ def asked_for(config, devices):
     return place
 
 
-def _free_ports(count):
+def free_ports(count):
+    """Find ports of this machine that nobody listens at."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:

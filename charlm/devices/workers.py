@@ -120,14 +120,23 @@ class Workers:
 
     def all_rows(self, rows):
         """Put the rows (batch of a worker, ...) of all workers together: an array (batch, ...)."""
-        counts = self.total(np.eye(self.size, dtype=np.float32)[self.rank] * len(rows)).astype(int)
+        counts = self._gathered(len(rows)).astype(int)
         whole = np.zeros((counts.sum(), *rows.shape[1:]), np.float32)
         first = counts[: self.rank].sum()
         whole[first : first + len(rows)] = rows
         return self.total(whole).astype(rows.dtype)
 
     def part(self, dataset):
-        """Make a dataset with this worker's rows of every batch of another, in which every batch has as many rows."""
+        """Make a dataset with this worker's rows of every batch of another, in which every batch has as many rows.
+
+        Raises:
+            ValueError: the workers' datasets have different numbers of batches: they would wait for one another for ever.
+        """
+        batches = self._gathered(float(dataset.cardinality()))
+        if (batches != batches[0]).any():
+            raise ValueError(
+                f"The workers have different numbers of batches, {batches.tolist()}: give all the same text."
+            )
         begin, end = self.bounds(tf.nest.flatten(dataset.element_spec)[0].shape[0])
         return dataset.map(lambda *batch: tuple(tensor[begin:end] for tensor in batch))
 
@@ -141,13 +150,13 @@ class Workers:
             A compiled `Replica`, with the chief's weights and optimizer.
 
         Raises:
-            ValueError: the model was not compiled by `compile_model`.
+            ValueError: the model was not compiled by `compile_model`, or is another one than the chief's.
         """
-        training, batch_size = compile_arguments(model), build_arguments(model)["batch_size"]
+        training, network = compile_arguments(model), build_arguments(model)
         if training is None:
             raise ValueError("Only a model that compile_model compiled can be trained by several workers.")
-        begin, end = self.bounds(batch_size) if batch_size else (0, None)
-        rows = end and end - begin
+        self._check_same({**network, **training, "learning_rate": None})  # which may have fallen, and is told
+        rows = network["batch_size"] and int(np.subtract(*self.bounds(network["batch_size"])[::-1]))
         copy = with_batch_size(model, rows)
         replica = Replica([keras.Input((None,), rows, dtype="int32", name="characters"), *copy.layers], name=copy.name)
         replica.workers, replica.dtype_policy = self, model.dtype_policy  # by which Keras scales a loss, or not
@@ -157,6 +166,19 @@ class Workers:
             variable.assign(first)
         self._share(own)
         return replica
+
+    def _check_same(self, arguments):
+        """Make sure that all workers build the chief's network."""
+        theirs = arguments
+        if self.is_chief:
+            self.tell(arguments)
+        else:
+            theirs, _ = self.hear()
+        if self.agree(arguments != theirs):
+            raise ValueError(
+                f"The workers' networks differ: the chief's is {theirs}, this one's {arguments}. Build the same one "
+                "everywhere."
+            )
 
     def _share(self, variables):
         """Give variables the chief's values."""
@@ -246,9 +268,13 @@ class Workers:
 
     def agree(self, value):
         """Return the most that a worker says, a number of at least 0, at once: for where no batch comes any more."""
+        return float(self._gathered(value).max())
+
+    def _gathered(self, value):
+        """A number of each worker's, the chief's first."""
         said = np.zeros(self.size, np.float32)
         said[self.rank] = value
-        return float(self.total(said).max())
+        return self.total(said)
 
     def forget(self):
         """Begin anew with what was told and heard."""

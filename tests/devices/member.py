@@ -1,79 +1,90 @@
-"""A worker of the tests' own: trains small networks with the others, as tests/devices/test_workers.py asks.
+"""A worker of the tests' own, in a process of its own: `python -m tests.devices.member FOLDER PART...`.
 
-python -m tests.devices.member FOLDER PART...    with TF_CONFIG set
+TF_CONFIG names the workers. Each part is a training, whose history and weights every worker writes to the folder; in the
+part "killed" the last worker kills itself in mid epoch.
 """
 
 import os
+import signal
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 
 import charlm
-from charlm.devices.meeting import place_in
-from charlm.devices.workers import Workers
-from charlm.training import ALONE
+from charlm.devices.workers import LostWorker
+from charlm.training import ALONE, CarriedState
 
 ROWS, LENGTH = 7, 16  # of a batch, whose rows no two or three workers share evenly
-TEXT = "the quick brown fox jumps over the lazy dog,\nand the dog only sighs: oh, again?\n"
-NETWORK = {"units": 12, "embedding_dim": 6, "weight_dropout": 0.3}
-
-
-def text():
-    words = TEXT.split()
-    order = np.random.default_rng(0).integers(len(words), size=500)
-    return " ".join(words[i] for i in order) + "\n"
+WORDS = "the quick brown fox jumps over the lazy dog, and the dog only sighs: oh, again?".split()
+TEXT = " ".join(WORDS[i] for i in np.random.default_rng(0).integers(len(WORDS), size=300)) + "\n"
+VOCABULARY = charlm.Vocabulary.from_text(TEXT)
+KILLED_AT = 1, 3  # epoch and batch, from 0
+EPOCHS = 2
 
 
 def feed(kind, run=None):
-    """Make datasets of a kind, of whole batches."""
-    vocabulary = charlm.Vocabulary.from_text(text())
-    ids = vocabulary.encode(text())
+    """Make datasets of whole batches: to train on, and held out."""
+    ids = VOCABULARY.encode(TEXT)
     if kind == "lines":  # here words stand for lines
-        end = int(vocabulary.encode(" ")[0])
+        end = int(VOCABULARY.encode(" ")[0])
         return charlm.lines(ids, end, ROWS, seed=1), charlm.lines(ids[:300], end, ROWS, drop_remainder=False)
-    make = charlm.streams if kind == "streams" else charlm.windows
+    make = charlm.windows if kind == "windows" else charlm.streams
     return make(ids, LENGTH, ROWS), make(ids[:400], LENGTH, ROWS)
 
 
-def first_model(kind, cell="gru"):
-    """Make a network with the same weights in every process, and an optimizer that clips nearly every gradient."""
-    carried = kind == "streams"
-    model = charlm.build_model(
-        len(charlm.Vocabulary.from_text(text())),
-        cell,
-        batch_size=ROWS if carried else None,
-        stateful=carried,
-        **NETWORK,
-    )
+def first_model(kind, **arguments):
+    """Make a network with the same weights in every process, and an optimizer that shortens nearly every gradient."""
+    carried = kind not in ("windows", "lines")
+    arguments = {"cell": "gru", "units": 12, "embedding_dim": 6, "weight_dropout": 0.3, **arguments}
+    rows = {"batch_size": ROWS if carried else None, "stateful": carried}
+    model = charlm.build_model(len(VOCABULARY), **arguments, **rows)
     random = np.random.default_rng(0)
     model.set_weights([random.normal(size=w.shape) / np.sqrt(w.shape[0]) for w in model.get_weights()])
     return charlm.compile_model(model, 0.01, clip_norm=0.1, weight_decay=0.1, decay_steps=30)
 
 
-def train(kind, workers=ALONE, epochs=2):
-    """Train; returns the history of losses, and the model."""
-    model, (data, held_out) = workers.divide(first_model(kind)), feed(kind)
-    from charlm.training import CarriedState
-
-    found = model.fit(
-        workers.part(data),
-        validation_data=workers.part(held_out),
-        epochs=epochs,
-        callbacks=[CarriedState()],
-        shuffle=False,
-        verbose=0,
-    )
-    return found.history, model
+def train(kind, workers=ALONE, callbacks=None, model=None, **options):
+    """Train; returns the losses of each epoch, and the model."""
+    model = workers.divide(model or first_model(kind))
+    data, held_out = (workers.part(whole) for whole in feed(kind))
+    callbacks = callbacks or [CarriedState()]
+    options = {"epochs": EPOCHS, "shuffle": False, "verbose": 0, "callbacks": callbacks, **options}
+    return model.fit(data, validation_data=held_out, **options).history, model
 
 
-def main(folder, *kinds):
-    workers = Workers(place_in(os.environ["TF_CONFIG"]))
-    for kind in kinds:
-        history, model = train(kind, workers)
-        weights = {f"weight{n}": weight for n, weight in enumerate(model.get_weights())}
-        np.savez(Path(folder) / f"{kind}-{workers.rank}.npz", **history, **weights)
+class Die(keras.callbacks.Callback):
+    """Ends the process without a word."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == KILLED_AT:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def be_killed(folder, workers):
+    """Train as a run with a snapshot after every batch, until the last worker dies."""
+    model = first_model("killed")
+    run = charlm.Run.create(folder / "run", model, VOCABULARY, workers=workers)
+    last = [Die()] if workers.rank == workers.size - 1 else []
+    train("killed", workers, [*run.callbacks(verbose=False, seconds=0.0), *last], model)
+
+
+def main(folder, *parts):
+    folder, workers = Path(folder), charlm.join_workers()
+    for part in parts:
+        if part == "killed":
+            return be_killed(folder, workers)
+        history, model = train(part, workers)
+        weights = {f"{n}": weight for n, weight in enumerate(model.get_weights())}
+        np.savez(folder / f"{part}-{workers.rank}.npz", **history, **weights)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except LostWorker as error:
+        sys.exit(f"{error}")
