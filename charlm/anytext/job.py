@@ -6,6 +6,7 @@ several workers train, the chief does so and `announce`s its job, and the others
 
 import dataclasses
 import math
+import time
 from typing import NamedTuple
 
 import keras
@@ -115,13 +116,15 @@ class Job:
         """
         spent = self.spent if self.seconds else 0.0
         self.run.note(training_seconds=self.seconds and round(self.seconds + spent, 1), ended=False)
+        began = time.monotonic()
         whole = batches(self.parts, self.settings, self.seed, self.run.epoch)
         data, held_out = (self.workers.part(dataset) for dataset in whole)
-        self.model = self.workers.divide(self.model)
+        self.model = self.workers.divide(self.model)  # which waits for the others
+        waited = time.monotonic() - began
         sound = []
         watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: sound.append(all_finite(logs)))
         saving = {"begin": self.position, "seconds": SECONDS_BETWEEN_SNAPSHOTS, "signals": signals}
-        callbacks = [*self.run.callbacks(verbose=False, **saving), self._clock(data, held_out, spent)]
+        callbacks = [*self.run.callbacks(verbose=False, **saving), self._clock(data, held_out, spent, waited)]
         callbacks += [self._patience(), watch]
         if progress:
             callbacks.append(self._progress(len(data), out, moving))
@@ -139,9 +142,9 @@ class Job:
         if epoch < self.settings.epochs and not self.model.stop_training:
             self.model.fit(data, initial_epoch=epoch, epochs=self.settings.epochs, **arguments)
 
-    def _clock(self, data, held_out, spent):
-        in_all = (self.seconds or math.inf) + spent
-        return Clock(self.settings.learning_rate, self.settings.epochs * len(data), in_all, spent, len(held_out))
+    def _clock(self, data, held_out, spent, waited):
+        in_all, batches_in_all = (self.seconds or math.inf) + spent, self.settings.epochs * len(data)
+        return Clock(self.settings.learning_rate, batches_in_all, in_all, spent + waited, len(held_out))
 
     def _patience(self):
         return Patience(self.run.history(), self.settings.patience, self.run.data.get("patience_from", 0))

@@ -91,8 +91,11 @@ class Workers:
             rpc_layer="grpc",
         )
         # It starts TensorFlow's server, and heartbeats, which end a collective ten seconds after a worker fell silent.
-        with within(STARTING, "TensorFlow's servers did not find each other"):
-            self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
+        try:
+            with within(STARTING, "TensorFlow's servers did not find each other"):
+                self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
+        except RuntimeError as error:
+            raise ValueError(f"Workers have to be joined before TensorFlow computes anything ({error}).") from None
         self._keys = {}
         self._votes = tf.Variable(tf.zeros((self.size, len(VOTES))), trainable=False)  # of this worker, in its row
         self._heard = tf.Variable(tf.zeros((self.size, len(VOTES))), trainable=False)  # of all, at the last batch
@@ -325,7 +328,8 @@ def _losses_noticed():
     try:
         yield
     except tf.errors.OpError as error:
-        if "Collective" not in error.message and "/job:worker" not in error.message:
+        gone = tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError
+        if "Collective" not in error.message and not isinstance(error, gone):
             raise
         raise LostWorker from error
 
