@@ -27,7 +27,7 @@ from charlm.training import ALONE
 
 VOTES = ("signal", "save", "gone", "over")  # what callbacks agree on, see `Workers.agreed`
 SAME_VERSIONS = "Install the same version for all workers."
-STARTING = 60.0  # seconds in which servers find each other whose workers have met
+STARTING = 120.0  # seconds in which servers find each other whose workers have met
 GROUP = 7_000  # TensorFlow numbers its own groups from 1
 PIECE = 1 << 18  # numbers of a large array that are summed up at once
 FEW = 8  # numbers of a small one

@@ -1,7 +1,7 @@
 """A worker of the tests' own, in a process of its own: `python -m tests.devices.member FOLDER PART...`.
 
 TF_CONFIG names the workers. Each part is a training, whose history and weights every worker writes to the folder; in the
-part "killed" the last worker kills itself in mid epoch.
+part "killed" the last worker kills itself in mid epoch, in the part "stopped" it just does nothing any more.
 """
 
 import os
@@ -20,7 +20,8 @@ ROWS, LENGTH = 7, 16  # of a batch, whose rows no two or three workers share eve
 WORDS = "the quick brown fox jumps over the lazy dog, and the dog only sighs: oh, again?".split()
 TEXT = " ".join(WORDS[i] for i in np.random.default_rng(0).integers(len(WORDS), size=300)) + "\n"
 VOCABULARY = charlm.Vocabulary.from_text(TEXT)
-KILLED_AT = 1, 3  # epoch and batch, from 0
+LOST_AT = 1, 3  # epoch and batch, from 0
+LOST = {"killed": signal.SIGKILL, "stopped": signal.SIGSTOP}
 EPOCHS = 2
 
 
@@ -37,7 +38,7 @@ def feed(kind, run=None):
 def first_model(kind, **arguments):
     """Make a network with the same weights in every process, and an optimizer that shortens nearly every gradient."""
     carried = kind not in ("windows", "lines")
-    arguments = {"cell": "gru", "units": 12, "embedding_dim": 6, "weight_dropout": 0.3, **arguments}
+    arguments = {"cell": "rnn" if kind == "lines" else "gru", "units": 12, "embedding_dim": 6, "weight_dropout": 0.3, **arguments}
     rows = {"batch_size": ROWS if carried else None, "stateful": carried}
     model = charlm.build_model(len(VOCABULARY), **arguments, **rows)
     random = np.random.default_rng(0)
@@ -54,30 +55,34 @@ def train(kind, workers=ALONE, callbacks=None, model=None, **options):
     return model.fit(data, validation_data=held_out, **options).history, model
 
 
-class Die(keras.callbacks.Callback):
-    """Ends the process without a word."""
+class Lose(keras.callbacks.Callback):
+    """Ends or stops the process without a word."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.number = number
 
     def on_epoch_begin(self, epoch, logs=None):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == KILLED_AT:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if (self.epoch, batch) == LOST_AT:
+            os.kill(os.getpid(), self.number)
 
 
-def be_killed(folder, workers):
-    """Train as a run with a snapshot after every batch, until the last worker dies."""
-    model = first_model("killed")
+def be_lost(folder, workers, part):
+    """Train as a run, with a snapshot after every other batch, until the last worker is lost."""
+    model = first_model(part)
     run = charlm.Run.create(folder / "run", model, VOCABULARY, workers=workers)
-    last = [Die()] if workers.rank == workers.size - 1 else []
-    train("killed", workers, [*run.callbacks(verbose=False, seconds=0.0), *last], model)
+    last = [Lose(LOST[part])] if workers.rank == workers.size - 1 else []
+    train(part, workers, [*run.callbacks(verbose=False, seconds=0.0), *last], model)
 
 
 def main(folder, *parts):
     folder, workers = Path(folder), charlm.join_workers()
     for part in parts:
-        if part == "killed":
-            return be_killed(folder, workers)
+        if part in LOST:
+            return be_lost(folder, workers, part)
         history, model = train(part, workers)
         weights = {f"{n}": weight for n, weight in enumerate(model.get_weights())}
         np.savez(folder / f"{part}-{workers.rank}.npz", **history, **weights)

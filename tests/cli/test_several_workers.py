@@ -99,7 +99,7 @@ def folder(tmp_path):
 
 
 def command(*arguments, folder):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CHARLM_OFFLINE": "1", "CHARLM_WAIT": "60"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CHARLM_OFFLINE": "1", "CHARLM_WAIT": "300"}
     shell = [sys.executable, "-m", "charlm", *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(shell, cwd=folder, env=environment, **pipes)
@@ -113,11 +113,11 @@ def test_two_devices_stopped_by_a_signal_go_on_as_one_or_two_to_what_one_learns_
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)
-    shown, said = process.communicate(timeout=120)
+    shown, said = process.communicate(timeout=600)
     assert process.returncode == 128 + signal.SIGTERM and "Stopped, and saved" in shown, (shown, said)
 
     again = command("train", "--resume", "two", "--devices", 2, folder=folder)
-    shown, said = again.communicate(timeout=240)
+    shown, said = again.communicate(timeout=600)
     assert again.returncode == 0 and "this network" in shown, (shown, said)
     run = charlm.Run.load(folder / "two")
     assert [row["epoch"] for row in run.history()] == [1, 2, 3]
