@@ -7,6 +7,7 @@ takes what a sum costs from vectors of other lengths than the gradient's, so tha
 
 import argparse
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -107,8 +108,10 @@ def paper(found):
     for width, each in found.items():
         size = 4 * each.parameters
         sums = [ring_seconds(size, PAPER_WORKERS, *values) for values in LINKS.values()]
-        per_row = {name: H100[width] / 64 if "GPU" in name else each.seconds[ONE] / BATCH for name in LINKS}
-        rows_needed = [break_even(size, PAPER_WORKERS, *LINKS[name], per_row[name]) for name in LINKS]
+        gpu_row, row = H100.get(width, math.nan) / 64, each.seconds[ONE] / BATCH
+        per_row = [gpu_row if "GPU" in name else row for name in LINKS]
+        links = zip(LINKS.values(), per_row, strict=True)
+        rows_needed = [break_even(size, PAPER_WORKERS, *link, seconds) for link, seconds in links]
         sent = 2 * (PAPER_WORKERS - 1) / PAPER_WORKERS * size
         rows.append([f"GRU-{width}", f"{each.parameters:,}", f"{sent:,.0f}", *(number(1e3 * s) for s in sums)])
         rows[-1] += map(number, rows_needed)

@@ -9,10 +9,8 @@ import sys
 
 from charlm.devices.meeting import Place, place_in
 
-LEAVING, LEAVING_BEHIND = (
-    10.0,
-    2.0,
-)  # seconds that workers have to end by themselves: usually, and where the chief failed
+LEAVING = 10.0  # seconds that workers have to end by themselves
+LEAVING_BEHIND = 2.0  # the same, where the chief failed
 
 
 @contextlib.contextmanager

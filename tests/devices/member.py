@@ -38,7 +38,13 @@ def feed(kind, run=None):
 def first_model(kind, **arguments):
     """Make a network with the same weights in every process, and an optimizer that shortens nearly every gradient."""
     carried = kind not in ("windows", "lines")
-    arguments = {"cell": "rnn" if kind == "lines" else "gru", "units": 12, "embedding_dim": 6, "weight_dropout": 0.3, **arguments}
+    arguments = {
+        "cell": "rnn" if kind == "lines" else "gru",
+        "units": 12,
+        "embedding_dim": 6,
+        "weight_dropout": 0.3,
+        **arguments,
+    }
     rows = {"batch_size": ROWS if carried else None, "stateful": carried}
     model = charlm.build_model(len(VOCABULARY), **arguments, **rows)
     random = np.random.default_rng(0)
