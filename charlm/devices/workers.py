@@ -96,6 +96,8 @@ class Workers:
                 self._strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
         except RuntimeError as error:
             raise ValueError(f"Workers have to be joined before TensorFlow computes anything ({error}).") from None
+        except tf.errors.OpError as error:
+            raise ValueError(f"{place.name}: TensorFlow's server does not start ({error.message}).") from None
         self._keys = {}
         self._votes = tf.Variable(tf.zeros((self.size, len(VOTES))), trainable=False)  # of this worker, in its row
         self._heard = tf.Variable(tf.zeros((self.size, len(VOTES))), trainable=False)  # of all, at the last batch
