@@ -2,7 +2,8 @@
 
 All processes stay alive and take turns. The workers train together; then each trains its half of the batch by itself, at
 the same time, which is what training together would take if sums were free; and then they only sum up. The model on paper
-takes what a sum costs from vectors of other lengths than the gradient's, so that the gradient's checks it.
+takes what a sum costs from vectors of other lengths than the gradient's, so that the gradient's checks it. The processors'
+own seconds are counted as well, which other work on the machine changes less.
 """
 
 import argparse
@@ -39,6 +40,7 @@ class Found(NamedTuple):
     parameters: int
     speeds: dict  # characters a second, by competitor
     sums: dict  # seconds of a sum, by the vector's length
+    busy: dict  # seconds of a step that processors computed, all together, by competitor
 
     @property
     def seconds(self):
@@ -55,7 +57,8 @@ def measure(units=UNITS, rounds=ROUNDS):
 def speeds(found):
     """Lay out what was measured, and the check of the formula."""
     head = ["network", "parameters", "one process, characters/s", "two workers", "ratio", "of the step: sum, ms"]
-    head += ["share", "sum alone, ms", "step predicted, ms", "step measured, ms"]
+    head += ["share", "sum alone, ms", "step predicted, ms", "step measured, ms", "processors' ms a step: one process"]
+    head += ["two workers", "without a sum"]
     rows = []
     for width, each in found.items():
         seconds = each.seconds
@@ -65,6 +68,7 @@ def speeds(found):
             + [number(each.speeds[TOGETHER] / each.speeds[ONE]), number(1e3 * summing)]
             + [f"{summing / seconds[TOGETHER]:.0%}", number(1e3 * each.sums[each.parameters])]
             + [number(1e3 * predicted), number(1e3 * seconds[TOGETHER])]
+            + [number(1e3 * each.busy[name]) for name in (ONE, TOGETHER, APART)]
         )
     return table(head, rows)
 
@@ -127,19 +131,18 @@ def compare(width, rounds):
     try:
         runs = {ONE: ([one], "train"), TOGETHER: (workers, "train"), APART: (workers, "apart")}
         runs |= {length: (workers, f"sum {length}") for length in (SHORT, LONG, 0)}  # 0: the gradient's
-        seconds = {name: [] for name in runs}
-        for round_number in range(rounds + 1):
-            for name, (processes, task) in runs.items():
-                took = _Process.all(processes, task)
-                if round_number:  # the first one traces and compiles
-                    seconds[name].append(took)
-        medians = {name: statistics.median(values) for name, values in seconds.items()}
+        for processes, task in runs.values():
+            _Process.all(processes, task)  # traces and compiles
+        found = [{name: _Process.all(*run) for name, run in runs.items()} for _ in range(rounds)]
+        medians = {name: statistics.median(each[name][0] for each in found) for name in runs}
+        busy = {name: statistics.median(each[name][1] for each in found) / BATCHES for name in (ONE, TOGETHER, APART)}
         parameters = one.parameters
     finally:
         for process in (one, *workers):
             process.end()
     speed = {name: BATCHES * BATCH * STEPS / medians[name] for name in (ONE, TOGETHER, APART)}
-    return Found(parameters, speed, {length or parameters: medians[length] / SUMS for length in (SHORT, LONG, 0)})
+    sums = {length or parameters: medians[length] / SUMS for length in (SHORT, LONG, 0)}
+    return Found(parameters, speed, sums, busy)
 
 
 def _configs(count):
@@ -162,14 +165,14 @@ class _Process:
 
     @staticmethod
     def all(processes, task):
-        """Let processes do a task at the same time; returns the seconds of the slowest."""
+        """Let processes do a task at the same time; returns the slowest one's seconds, and all processors' together."""
         for process in processes:
             process._process.stdin.write(f"{task}\n")
             process._process.stdin.flush()
         answers = [json.loads(process._process.stdout.readline()) for process in processes]
         for process, answer in zip(processes, answers):
             process.parameters = answer["parameters"]
-        return max(answer["seconds"] for answer in answers)
+        return max(answer["seconds"] for answer in answers), sum(answer["busy"] for answer in answers)
 
     def end(self):
         self._process.stdin.close()
@@ -192,9 +195,10 @@ def serve(width):
         else:
             rows = BATCH // workers.size
             run = lambda: models[task].fit(_batches(rows), shuffle=False, verbose=0)  # noqa: B023, E731
-        began = time.perf_counter()
+        began, busy = time.perf_counter(), time.process_time()
         run()
-        print(json.dumps({"seconds": time.perf_counter() - began, "parameters": parameters}), flush=True)
+        took = {"seconds": time.perf_counter() - began, "busy": time.process_time() - busy}
+        print(json.dumps({**took, "parameters": parameters}), flush=True)
 
 
 def _batches(rows):
@@ -213,7 +217,10 @@ def _summing(workers, length):
     import tensorflow as tf
 
     if length not in _COMPILED:
-        _COMPILED[length] = tf.function(lambda vector: workers.all_reduce(vector, "benchmark")[:1]), tf.zeros(length)
+        _COMPILED[length] = (
+            tf.function(lambda vector: workers.all_reduce(vector, "benchmark")[:1], autograph=False),
+            tf.zeros(length),
+        )
     total, vector = _COMPILED[length]
     return lambda: [total(vector).numpy() for _ in range(SUMS)]
 
