@@ -2,14 +2,17 @@
 
 import signal
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import charlm
 from charlm.anytext.job import follow
 from charlm.anytext.pace import Clock
-from charlm.devices.workers import Workers
+from charlm.devices.workers import Replica, Workers
 from charlm.training import Alone, Samples, Signals, Stopped
+from tests.deep import deep
 
 
 class Others(Alone):
@@ -45,6 +48,29 @@ def test_every_row_of_a_batch_is_one_workers_and_shares_differ_by_one_at_most(ro
 def test_more_workers_than_rows_are_refused():
     with pytest.raises(ValueError, match="batch_size 2 gives 3 workers less than a row each"):
         worker(0, 3).bounds(2)
+
+
+class Heard(Others):
+    """Takes down what a worker would add up with the others."""
+
+    def mean(self, values, rows):
+        self.heard = [np.array(value) for value in values], int(rows)
+        return values, tf.cast(rows, tf.float32)
+
+
+@pytest.mark.parametrize("kind", ["lines", deep("windows")])
+def test_loss_and_gradient_by_rows_are_those_of_the_whole_batch(small_model, vocabulary, ids, kind):
+    data = charlm.windows(ids, 16, 7) if kind == "windows" else charlm.lines(ids, int(vocabulary.encode(" ")[0]), 7)
+    batch, found = next(iter(data)), []
+    for own in (worker(0, 1), *(worker(rank, 3) for rank in range(3))):
+        model = Replica([keras.Input((None,), dtype="int32"), *small_model().layers])
+        model.workers = heard = Heard()
+        charlm.compile_model(model).train_step([own.own_rows(part) for part in batch])  # eager: the graph is Keras'
+        found.append(heard.heard)
+    (whole, rows), *parts = found
+    assert rows == 7 and [rows for _, rows in parts] == [2, 2, 3]
+    for number, value in enumerate(whole):
+        np.testing.assert_allclose(sum(rows * values[number] for values, rows in parts) / 7, value, atol=1e-5)
 
 
 @pytest.fixture

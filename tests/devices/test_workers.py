@@ -1,5 +1,6 @@
 """Several workers learn what one device would, and lose nothing that was finished when one of them dies."""
 
+import itertools
 import json
 import os
 import shutil
@@ -52,31 +53,22 @@ def check_lost(codes, said):
 
 @pytest.fixture(scope="module")
 def three(tmp_path_factory):
-    """A folder with what three workers learned, of whom the last was killed in another training; and how they ended."""
+    """A folder with the run of three workers, of whom the last was killed; and how they ended."""
     folder = tmp_path_factory.mktemp("three")
-    return folder, *end([*start(3, folder, "lines", "killed")])
-
-
-def check_like_one_device(folder, kind, count):
-    history, model = member.train(kind)
-    for rank in range(count):
-        with np.load(folder / f"{kind}-{rank}.npz") as found:
-            for name, losses in history.items():
-                np.testing.assert_allclose(found[name], losses, atol=1e-5)
-            for n, weight in enumerate(model.get_weights()):
-                np.testing.assert_allclose(found[f"{n}"], weight, atol=1e-5)
-
-
-def test_three_workers_learn_from_lines_what_one_device_does_with_the_whole_batch(three):
-    check_like_one_device(three[0], "lines", 3)
+    return folder, *end([*start(3, folder, "killed")])
 
 
 @pytest.mark.deep
 def test_two_workers_learn_what_one_device_does_with_the_whole_batch(tmp_path):
     codes, said = end([*start(2, tmp_path, "streams", "windows", "lines")])
     assert codes == [0, 0], said
-    for kind in ("streams", "windows", "lines"):
-        check_like_one_device(tmp_path, kind, 2)
+    for kind, rank in itertools.product(("streams", "windows", "lines"), range(2)):
+        history, model = member.train(kind)
+        with np.load(tmp_path / f"{kind}-{rank}.npz") as found:
+            for name, losses in history.items():
+                np.testing.assert_allclose(found[name], losses, atol=1e-5)
+            for n, weight in enumerate(model.get_weights()):
+                np.testing.assert_allclose(found[f"{n}"], weight, atol=1e-5)
 
 
 def test_workers_that_lose_one_say_so_in_a_line_and_end(three):
