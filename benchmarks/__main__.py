@@ -22,6 +22,7 @@ PARTS = {
     "transfer": "Going on from a trained network",
     "play": "Pages in Chromium",
     "gpu": "On a GPU",
+    "devices": "Several devices",
 }
 INTRODUCTION = """\
 Medians of runs in which the competitors took turns; ratios are medians of the ratios within a turn. Times move

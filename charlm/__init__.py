@@ -18,6 +18,7 @@ _HOMES = {
     "anytext.together": ["together"],
     "anytext.transfer": ["extend", "extended_vocabulary"],
     "corpora": ["Corpus", "list_corpora", "load_corpus", "load_folder", "unique_lines"],
+    "devices.workers": ["join_workers"],
     "evaluation.adaptive": ["evaluate_while_learning"],
     "evaluation.mixture": ["Mixture"],
     "generation": ["Generator", "generate_text"],

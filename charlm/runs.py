@@ -20,7 +20,7 @@ from pathlib import Path
 
 from charlm.corpora import decode_bytes, encode_bytes, registry
 from charlm.support.files import load_weights, make_folder, write_text
-from charlm.support.store import Position, Store
+from charlm.support.store import Position, Store, Unwritten
 from charlm.vocabulary import Vocabulary
 
 REFERENCES = Path(__file__).with_name("pretrained")
@@ -37,7 +37,7 @@ class Run:
         self.under_way = None  # the number of the epoch that is being trained, from 0
 
     @classmethod
-    def create(cls, path, model, vocabulary, corpus=None, data=None):
+    def create(cls, path, model, vocabulary, corpus=None, data=None, workers=None):
         """Begin a run: make its folder and write `run.json`.
 
         Args:
@@ -47,9 +47,10 @@ class Run:
             corpus: from `load_corpus`; its name and sha256 are noted.
             data: how the text was split and fed, to be noted: a dictionary of names and numbers, such as
                 `{"validation": 0.1, "sequence_length": 64, "batch_size": 32}`.
+            workers: from `join_workers`: those that are not the chief make no folder.
 
         Returns:
-            The `Run`.
+            The `Run`; where this process is not the chief, a `Follower`.
 
         Raises:
             ValueError: model and vocabulary differ in size.
@@ -71,6 +72,8 @@ class Run:
             "data": data,
             "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         }
+        if workers and not workers.is_chief:
+            return Follower(path, settings)
         path = make_folder(Path(path))
         (path / "checkpoints").mkdir()
         write_text(path / "run.json", json.dumps(settings, indent=2))
@@ -158,6 +161,14 @@ class Run:
         model = self._build({**self.settings["model"], "batch_size": batch_size, "stateful": stateful})
         load_weights(model, self.store.choose(checkpoint).path)
         return model
+
+    def untrained_model(self, decay_steps=None):
+        """Build and compile the network as it is trained, with random weights; `decay_steps` as in `resume`."""
+        from charlm.models import compile_model
+
+        training = self.settings["training"] | ({} if decay_steps is None else {"decay_steps": decay_steps})
+        model = self._build(self.settings["model"])
+        return _rebuild(compile_model, {"model": model, **training}, self.path)
 
     def generator(self, checkpoint="best"):
         """Make a `Generator` from a checkpoint; arguments and errors as for `model`."""
@@ -248,6 +259,35 @@ class Run:
             keras.config.set_dtype_policy(policy)
 
 
+class Follower(Run):
+    """A run as workers see it that are not the chief: they train it with the others, and write nothing to its folder."""
+
+    def __init__(self, path, settings, history=None):
+        """Follow a run.
+
+        Args:
+            path, settings: of the chief's `Run`.
+            history: its `history`, as the chief told it; None for what the folder has, where this machine has it.
+        """
+        super().__init__(path, settings)
+        self.store, self._told = Unwritten(self.path), history
+
+    def history(self):
+        return super().history() if self._told is None else self._told
+
+    def callbacks(self, *arguments, **options):
+        """List those of `Run.callbacks` but for the one that writes samples."""
+        from charlm.training import Samples
+
+        return [each for each in super().callbacks(*arguments, **options) if not isinstance(each, Samples)]
+
+    def record(self, row):
+        pass
+
+    def note(self, **data):
+        self.settings["data"] = {**self.data, **data}
+
+
 def checkpoints(run):
     """Return the `ModelCheckpoint` of a run: weights and optimizer state after each epoch, best and last kept.
 
@@ -293,17 +333,13 @@ def restore(run, position, decay_steps=None):
     Raises:
         ValueError: as for `resume`.
     """
-    from charlm.models import compile_model
-
     if run.settings["training"] is None:
         raise ValueError(f"{run.path} does not know its optimizer. Use compile_model for runs that are to be resumed.")
     run.history()  # a damaged one should be known now, not after an epoch
     if position.batch:
         position.arrays()  # likewise
     run.store.clear_unfinished()
-    model = run._build(run.settings["model"])
-    training = run.settings["training"] | ({} if decay_steps is None else {"decay_steps": decay_steps})
-    _rebuild(compile_model, {"model": model, **training}, run.path)
+    model = run.untrained_model(decay_steps)
     load_weights(model, position.weights)
     return model
 

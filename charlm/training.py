@@ -22,6 +22,7 @@ SAMPLED_CHARACTERS = 300
 SAMPLED_LINES = 10
 SECONDS_BETWEEN_LINES = 1.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+MASKS_APART = 1 << 20  # of dropout, between one worker's and the next one's: more than an epoch has batches
 
 
 class Stopped(Exception):
@@ -54,11 +55,52 @@ class Signals:
             signal.signal(again, handler)
 
 
+class Alone:
+    """The workers of a training on one device: there is this process alone, and what it says is agreed.
+
+    Callbacks ask it, or the `charlm.devices.workers.Workers` of a model that is trained by several.
+    """
+
+    rank, size, is_chief = 0, 1, True
+
+    def agreed(self, name, value):
+        """The most that a worker said under this name before the batch that has just ended; what this one says now."""
+        return value
+
+    def agree(self, value):
+        """The most that a worker says."""
+        return value
+
+    def own_rows(self, rows):
+        """This worker's rows of an array (batch, ...)."""
+        return rows
+
+    def all_rows(self, rows):
+        """The rows of all workers."""
+        return rows
+
+    def part(self, dataset):
+        """A dataset with this worker's rows of every batch."""
+        return dataset
+
+    def divide(self, model):
+        """A network for this worker's rows, whose gradients are those of the whole batch."""
+        return model
+
+
+ALONE = Alone()
+
+
+def workers_of(model):
+    """Return those who train a model together, as `Workers.divide` noted them; mostly this process alone."""
+    return getattr(model, "workers", ALONE)
+
+
 class CarriedState(keras.callbacks.Callback):
     """Sets carried state to zero at each epoch's start, and keeps validation from touching it.
 
-    It also ties dropout's random numbers to the epoch's number. Where training goes on in mid epoch, the state is that
-    of the snapshot instead.
+    It also ties dropout's random numbers to the epoch's number, and where several workers train, to the worker's. Where
+    training goes on in mid epoch, the state is that of the snapshot instead.
     """
 
     def __init__(self, begin=None):
@@ -67,14 +109,13 @@ class CarriedState(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if self.begin and self.begin.batch and self.begin.epoch == epoch:
-            arrays = self.begin.arrays()
-            for number, variable in enumerate(unsaved_state(self.model)):
-                variable.assign(arrays[f"{number}"])
-            return
-        reset_states(self.model)
-        seeds = random_seeds(self.model)
-        for number, seed in enumerate(seeds):
-            seed.assign([epoch * len(seeds) + number, 0])
+            restore_unsaved_state(self.model, self.begin.arrays())
+        else:
+            reset_states(self.model)
+            seeds = random_seeds(self.model)
+            for number, seed in enumerate(seeds):
+                seed.assign([epoch * len(seeds) + number, 0])
+        _tell_masks_apart(self.model)
 
     def on_test_begin(self, logs=None):
         self._kept = [state.numpy() for state in carried_states(self.model)]
@@ -115,14 +156,19 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 == self.params["steps"]:
             return  # the epoch's end, with its checkpoint, is near
-        asked = self.signals.received if self.signals else None
-        if asked or time.monotonic() - self._saved > self.seconds:
+        workers = workers_of(self.model)
+        asked = workers.agreed("signal", self._received())
+        if asked or workers.agreed("save", time.monotonic() - self._saved > self.seconds):
             self._saved = time.monotonic()
-            arrays = {f"{n}": variable.numpy() for n, variable in enumerate(unsaved_state(self.model))}
-            arrays["seconds"] = self._saved - self._began
+            arrays = {**read_unsaved_state(self.model), "seconds": self._saved - self._began}
             self.run.store.save_snapshot(self.model, self._epoch, self._first + batch + 1, arrays)
+            workers.agreed("save", False)  # what was said above was said before
         if asked:
-            raise Stopped(asked)
+            raise Stopped(int(asked))
+
+    def _received(self):
+        """The number of a signal that this process received, or 0."""
+        return (self.signals.received if self.signals else None) or 0
 
     def on_epoch_end(self, epoch, logs=None):
         if "val_loss" not in (logs or {}):
@@ -134,8 +180,8 @@ class RunCheckpoint(keras.callbacks.ModelCheckpoint):
             seconds = round(time.monotonic() - self._began, 1)
             self.run.record({"epoch": epoch + 1, **logs, "seconds": seconds})
             self.run.store.save_checkpoint(self.model, epoch + 1, logs["val_loss"])  # last: it says the epoch is whole
-        if self.signals and self.signals.received:
-            raise Stopped(self.signals.received)
+        if asked := workers_of(self.model).agree(self._received()):
+            raise Stopped(int(asked))
 
 
 class Progress(keras.callbacks.Callback):
@@ -235,5 +281,29 @@ def carried_states(model):
 
 
 def unsaved_state(model):
-    """List the variables that training needs in mid epoch and that no file of weights holds."""
+    """List the variables that training needs in mid epoch and that no file of weights holds; carried states come first."""
     return [*carried_states(model), *random_seeds(model), *model.metrics_variables]
+
+
+def read_unsaved_state(model):
+    """Read what `unsaved_state` lists, by number: the rows of all workers."""
+    values, carried = [variable.numpy() for variable in unsaved_state(model)], len(carried_states(model))
+    values[:carried] = [workers_of(model).all_rows(rows) for rows in values[:carried]]
+    return {f"{number}": value for number, value in enumerate(values)}
+
+
+def restore_unsaved_state(model, arrays):
+    """Set what `unsaved_state` lists to what `read_unsaved_state` read: of carried states this worker's rows."""
+    carried = len(carried_states(model))
+    for number, variable in enumerate(unsaved_state(model)):
+        value = arrays[f"{number}"]
+        variable.assign(workers_of(model).own_rows(value) if number < carried else value)
+
+
+def _tell_masks_apart(model):
+    """Let each worker drop other outputs for its rows; weights, which are dropped for a whole batch, it drops as all do."""
+    rank = workers_of(model).rank
+    for layer in model.layers if rank else []:
+        if isinstance(layer, keras.layers.Dropout):
+            first, count = layer.seed_generator.state.numpy()
+            layer.seed_generator.state.assign([first, count + rank * MASKS_APART])

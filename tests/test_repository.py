@@ -176,10 +176,11 @@ ROOMS = {  # each may import from itself and from the rooms named: one way, with
     "evaluation": ["core", "engine", "support"],
     "inspection": ["core", "engine", "support"],
     "lessons": ["core", "evaluation", "support"],
+    "devices": ["core"],
     "anytext": ["core", "evaluation", "engine", "support"],
     "player": ["core", "engine", "inspection", "support"],
     "sweeps": ["anytext", "core", "support"],
-    "cli": ["anytext", "core", "player", "plots", "support", "sweeps"],
+    "cli": ["anytext", "core", "devices", "player", "plots", "support", "sweeps"],
 }
 CORE = ["corpora", "vocabulary", "pipelines", "models", "generation", "metrics", "training", "runs"]  # in this order
 

@@ -1,10 +1,12 @@
 """A job: training on a text with settings that fit it, which can be stopped at any moment and goes on where it was.
 
-`begin` makes a job for a new run, `go_on` for one that stopped, wherever that was; `Job.fit` trains what is left.
+`begin` makes a job for a new run, `go_on` for one that stopped, wherever that was; `Job.fit` trains what is left. Where
+several workers train, the chief does so and `announce`s its job, and the others `follow`.
 """
 
 import dataclasses
 import math
+import time
 from typing import NamedTuple
 
 import keras
@@ -15,9 +17,9 @@ from charlm.anytext.split import Parts, batches, cut, encode, read_text
 from charlm.anytext.transfer import extend
 from charlm.corpora import resolve_source
 from charlm.models import build_model, compile_model
-from charlm.runs import Run, restore
-from charlm.support.store import Position
-from charlm.training import Progress, all_finite
+from charlm.runs import Follower, Run, restore
+from charlm.support.store import Position, Told
+from charlm.training import ALONE, Progress, all_finite
 
 SECONDS_BETWEEN_SNAPSHOTS = 60.0
 LITTLE_TIME = 1.0  # seconds that a training gets at least, to end as it should
@@ -71,6 +73,7 @@ class Job:
     seed: int = 0
     position: Position = Position()
     seconds: float | None = None  # left for training; None for no limit
+    workers: object = ALONE  # who train it: `charlm.devices.workers.Workers`, where there are several
 
     @property
     def spent(self):
@@ -115,11 +118,15 @@ class Job:
         """
         spent = self.spent if self.seconds else 0.0
         self.run.note(training_seconds=self.seconds and round(self.seconds + spent, 1), ended=False)
-        data, held_out = batches(self.parts, self.settings, self.seed, self.run.epoch)
+        began = time.monotonic()
+        whole = batches(self.parts, self.settings, self.seed, self.run.epoch)
+        data, held_out = (self.workers.part(dataset) for dataset in whole)
+        self.model = self.workers.divide(self.model)  # which waits for the others
+        waited = time.monotonic() - began
         sound = []
         watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda _, logs: sound.append(all_finite(logs)))
         saving = {"begin": self.position, "seconds": SECONDS_BETWEEN_SNAPSHOTS, "signals": signals}
-        every = [*self.run.callbacks(verbose=False, **saving), self._clock(data, held_out, spent)]
+        every = [*self.run.callbacks(verbose=False, **saving), self._clock(data, held_out, spent, waited)]
         every += [self._patience(), watch, *callbacks]
         if progress:
             every.append(self._progress(len(data), out, moving))
@@ -137,9 +144,9 @@ class Job:
         if epoch < self.settings.epochs and not self.model.stop_training:
             self.model.fit(data, initial_epoch=epoch, epochs=self.settings.epochs, **arguments)
 
-    def _clock(self, data, held_out, spent):
-        in_all = (self.seconds or math.inf) + spent
-        return Clock(self.settings.learning_rate, self.settings.epochs * len(data), in_all, spent, len(held_out))
+    def _clock(self, data, held_out, spent, waited):
+        in_all, batches_in_all = (self.seconds or math.inf) + spent, self.settings.epochs * len(data)
+        return Clock(self.settings.learning_rate, batches_in_all, in_all, spent + waited, len(held_out))
 
     def _patience(self):
         return Patience(self.run.history(), self.settings.patience, self.run.data.get("patience_from", 0))
@@ -178,12 +185,22 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, se
     return Job(Run.create(path, model, parts.vocabulary, corpus, data), model, parts, settings, seed, seconds=seconds)
 
 
+def source_of(run):
+    """Say where the text of a run is that `begin` made: a `Source`.
+
+    Raises:
+        ValueError: `begin` did not make the run.
+    """
+    notes = Notes.of(run)
+    return resolve_source(notes.source, notes.pattern, notes.as_bytes, notes.limit)
+
+
 def go_on(run, corpus=None):
     """Find all that is needed to go on with a run: at its last checkpoint or snapshot, or at its very beginning.
 
     Args:
         run: a `Run` that `begin` made.
-        corpus: its text, where that is read already; None reads it.
+        corpus: its text, where that has been read already; None reads it.
 
     Returns:
         A `Job`.
@@ -192,8 +209,7 @@ def go_on(run, corpus=None):
         ValueError: the text is not the one that the run was begun with, or the run was not made by `begin`.
         FileNotFoundError: the text is gone.
     """
-    notes = Notes.of(run)
-    corpus = corpus or read_text(resolve_source(notes.source, notes.pattern, notes.as_bytes, notes.limit))
+    notes, corpus = Notes.of(run), corpus or read_text(source_of(run))
     if corpus.sha256 != run.settings["corpus"]["sha256"]:
         raise ValueError(f"{notes.source} has changed since the run was begun. Begin another run, or bring it back.")
     settings, position = _settings_of(run), run.store.position()
@@ -207,6 +223,40 @@ def go_on(run, corpus=None):
     in_all = run.data.get("training_seconds", settings.minutes and 60 * settings.minutes)
     job.seconds = in_all and max(in_all - job.spent, LITTLE_TIME)
     return job
+
+
+def announce(job):
+    """Tell the other workers of a job, as the chief, what they need to train it, too."""
+    run, position = job.run, job.position
+    facts = {"path": run.path.as_posix(), "settings": run.settings, "history": run.history()}
+    facts |= {"seconds": job.seconds, "epoch": position.epoch, "batch": position.batch}
+    job.workers.tell(facts, position.arrays() if position.batch else {})
+
+
+def follow(workers, corpus):
+    """Wait for the job that the chief announces, and make this worker's: same network and settings, the chief's run folder.
+
+    Args:
+        workers: the `Workers`, of which this one is not the chief.
+        corpus: the text.
+
+    Returns:
+        A `Job`, or None where there is nothing left to train.
+
+    Raises:
+        ValueError: the chief gave up.
+    """
+    facts, arrays = workers.hear()
+    if "error" in facts:
+        raise ValueError(f"the chief gave up: {facts['error']}")
+    if not facts:
+        return None
+    run = Follower(facts["path"], facts["settings"], facts["history"])
+    position = Told(facts["epoch"], facts["batch"])
+    position.held = arrays
+    settings, seed = _settings_of(run), run.data["seed"]
+    parts = encode(cut(corpus.text, settings.feed, settings.validation, seed), vocabulary=run.vocabulary)
+    return Job(run, run.untrained_model(), parts, settings, seed, position, facts["seconds"], workers)
 
 
 def fit_width(settings, parts, seconds, speed=None):

@@ -11,6 +11,7 @@ from charlm.engine.rnn import cell_step
 from charlm.models import FINAL_RATE, build_model, compile_model
 from charlm.pipelines import split_input_target
 from charlm.support.machine import release_memory
+from charlm.training import workers_of
 
 VALIDATION_COST = 0.35  # of a character validated, against one trained on
 WARM_BATCHES = 100  # over which the learning rate rises, or a tenth of all
@@ -46,7 +47,8 @@ class Clock(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch, logs=None):
         self._batch_began = time.monotonic()
-        gone = max(self._done / self.batches, min(self._gone() / max(self.seconds - self._last(), 1e-3), 1.0))
+        in_time = min(self._gone() / max(self.seconds - self._last(), 1e-3), 1.0)
+        gone = max(self._done / self.batches, workers_of(self.model).agreed("gone", in_time))
         warm = min(1.0, (self._done + 1) / min(WARM_BATCHES, max(1, self.batches // 10)))
         if self.seconds < math.inf:
             warm = max(warm, min(1.0, gone / WARM_SHARE))
@@ -58,12 +60,12 @@ class Clock(keras.callbacks.Callback):
         if batch > 0:  # an epoch's first batch waits for the pipeline, and the very first for XLA
             self._timed += time.monotonic() - self._batch_began
             self._batches_timed += 1
-        if self._gone() + self._last() > self.seconds:
+        if workers_of(self.model).agreed("over", self._gone() + self._last() > self.seconds):
             self.model.stop_training = True
 
     def on_epoch_end(self, epoch, logs=None):
         worth = max(NOT_WORTH * self.seconds, self._last())  # more time for training than for what follows it
-        if self._gone() + self._last() + worth > self.seconds:
+        if workers_of(self.model).agree(self._gone() + self._last() + worth > self.seconds):
             self.model.stop_training = True
 
     def on_test_begin(self, logs=None):

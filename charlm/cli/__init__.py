@@ -26,11 +26,11 @@ def main(arguments=None):
     Args:
         arguments: list of strings; None for those of the process, whose minutes began when it was started.
     """
-    began = time.monotonic()
+    began, given = time.monotonic(), arguments
     if arguments is None:
-        began = STARTED
+        began, given = STARTED, sys.argv[1:]
         start_light()
-    options = command_parser().parse_args(arguments, argparse.Namespace(began=began))
+    options = command_parser().parse_args(given, argparse.Namespace(began=began, arguments=list(given)))
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character should not end a training

@@ -15,6 +15,7 @@ EXAMPLES = {
         "charlm train recipes.txt --minutes 20",
         "charlm train notes/ --pattern '*.md' --out runs/notes",
         "charlm train letters.txt --init-from shakespeare",
+        "charlm train wikipedia --devices 2",
     ),
     "sweep": (
         "charlm sweep recipes.txt --vary units=128,256 --vary dropout=0.2,0.4 --seeds 2 --minutes 60",
@@ -133,6 +134,13 @@ def _add_train(add):
     )
     train.add_argument("--minutes", type=_above_zero, help="that all of it may take (10, where --epochs is not given)")
     train.add_argument("--seed", type=_whole, help="of all that is random (0)")
+    train.add_argument(
+        "--devices",
+        type=_natural,
+        metavar="N",
+        help="share each batch among so many GPUs, or without any among so many processes with their share of the cores "
+        "(1); TF_CONFIG names workers on other machines",
+    )
     _settings_options(train)
 
 

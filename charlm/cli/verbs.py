@@ -36,31 +36,91 @@ def train(options):
     """Train on a text, or go on with a run, and report."""
     if (options.text is None) == (options.resume is None):
         raise ValueError("Give either a text to train on, or --resume and the folder of a run.")
+    from charlm.cli.workers import places
+
+    with places(options) as place:
+        if place is None:
+            return _train(options)
+        from charlm.devices.workers import LostWorker
+
+        try:
+            return _train(options, place)
+        except LostWorker as error:
+            return complain(f"{place.name}: {error}", FAILED)
+
+
+def _train(options, place=None):
+    """Train as one of several workers, or alone."""
     from charlm.training import Signals, Stopped
 
     out = sys.stderr if options.json else sys.stdout  # standard output may be for JSON alone
     with contextlib.ExitStack() as stack:
         with contextlib.redirect_stdout(out):
-            job = _resumed(options, stack) if options.resume else _begun(options, stack)
+            job = _shared(options, stack, place) if place else _own(options, stack)
+        if job is None:
+            return
         try:
             with Signals() as signals, contextlib.redirect_stdout(out):
                 sound = _fit(job, signals, out)
         except Stopped as stopped:
-            print(f"\nStopped, and saved. Go on with:\n    charlm train --resume {quote(job.run.path)}", file=out)
+            if job.workers.is_chief:
+                print(f"\nStopped, and saved. Go on with:\n    charlm train --resume {quote(job.run.path)}", file=out)
             return 128 + stopped.number
         if not sound:
             epoch = job.run.epoch() + 1
             return complain(f"{job.run.path}: the loss is NaN in epoch {epoch}. Lower --learning-rate.", FAILED)
-        return _report(job, options, out)
+        if job.workers.is_chief:
+            return _report(job, options, out)
 
 
-def _begun(options, stack):
+def _own(options, stack, corpus=None):
+    """Begin a run, or go on with one: a job. A `corpus` has been read before."""
+    return (_resumed if options.resume else _begun)(options, stack, corpus)
+
+
+def _shared(options, stack, place):
+    """Meet the other workers; begin a run and announce it, or wait until the chief has: a job, or None for nothing to do."""
+    from charlm.anytext.job import announce, follow
+    from charlm.cli.workers import explained, gather
+
+    workers, corpus = gather(options, place, lambda: _source(options), _read)
+    if not workers.is_chief:
+        print(f"{place.name}: training with {place.name_of(0)}, which writes the run folder.", flush=True)
+        return follow(workers, corpus)
+    with explained(workers):
+        job = _own(options, stack, corpus)
+    job.workers = workers
+    if job.over:
+        workers.tell({})
+    else:
+        announce(job)
+    return job
+
+
+def _source(options):
+    """Say where the text is."""
+    if options.resume:
+        from charlm.anytext.job import source_of
+
+        return source_of(Run.load(options.resume))
+    return _meant(options, Run.load(options.init_from) if options.init_from else None)
+
+
+def _meant(options, known):
+    """Say where the text is that a run is to begin with."""
+    source = resolve_source(options.text, *(getattr(options, name) for name in SOURCE))
+    if known and known.reads_bytes and source.as_bytes is None:
+        source = source._replace(as_bytes=True)
+    return source
+
+
+def _begun(options, stack, corpus=None):
     """Read the text, cut it, choose settings, and make the run: a job."""
     from charlm.anytext.job import begin, fit_width
     from charlm.anytext.settings import MINUTES, suggest
     from charlm.anytext.split import VALIDATION, cut, encode
 
-    source, corpus, known = opened(options)
+    source, corpus, known = opened(options, corpus)
     path = Path(options.out or Path("runs") / short_name(corpus))
     check_folder(path)  # before a network is timed
     given = given_settings(options, known)
@@ -79,13 +139,14 @@ def _begun(options, stack):
     return job
 
 
-def opened(options):
-    """Read the text that is meant: its `Source`, the `Corpus`, and the run whose weights are to begin with, or None."""
+def opened(options, corpus=None):
+    """Read the text that is meant: its `Source`, the `Corpus`, and the run whose weights are to begin with, or None.
+
+    A `corpus` has been read before.
+    """
     known = Run.load(options.init_from) if options.init_from else None
-    source = resolve_source(options.text, *(getattr(options, name) for name in SOURCE))
-    if known and known.reads_bytes and source.as_bytes is None:
-        source = source._replace(as_bytes=True)
-    return source, _read(source), known
+    source = _meant(options, known)
+    return source, corpus or _read(source), known
 
 
 def given_settings(options, known):
@@ -117,7 +178,7 @@ def _read(source):
     return corpus
 
 
-def _resumed(options, stack):
+def _resumed(options, stack, corpus=None):
     """Open a run where it stopped: a job."""
     from charlm.anytext.job import Notes, go_on
     from charlm.anytext.settings import NAMES
@@ -130,7 +191,7 @@ def _resumed(options, stack):
     run = Run.load(options.resume)
     Notes.of(run)  # before anything is written: it may be a reference model
     stack.enter_context(locked(run.path))
-    job = go_on(Run.load(run.path))  # as it is now that no other process writes to it
+    job = go_on(Run.load(run.path), corpus)  # as it is now that no other process writes to it
     if options.minutes or options.epochs:
         job.extend(options.epochs, options.minutes)
     if options.minutes:
@@ -148,7 +209,7 @@ def _fit(job, signals, out):
         print("Its training is over: --epochs or --minutes make it longer.", file=out)
         job.run.note(ended=True)
         return True
-    return job.fit(signals, out=out, moving=out.isatty())
+    return job.fit(signals, progress=job.workers.is_chief, out=out, moving=out.isatty())
 
 
 def _report(job, options, out):

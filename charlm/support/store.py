@@ -57,6 +57,15 @@ class Position(NamedTuple):
         return float(self.arrays().get("seconds", 0.0)) if self.batch else 0.0
 
 
+class Told(Position):
+    """A position that another process told, arrays and all."""
+
+    held = None
+
+    def arrays(self):
+        return self.held
+
+
 class Store:
     """The checkpoints and the snapshot in a run's folder."""
 
@@ -130,6 +139,19 @@ class Store:
                 file.unlink()
         with contextlib.suppress(OSError):
             os.rmdir(self.snapshots)  # once it is empty
+
+
+class Unwritten(Store):
+    """The store of a run that another process writes."""
+
+    def save_checkpoint(self, model, epoch, val_loss):
+        pass
+
+    def save_snapshot(self, model, epoch, batch, arrays):
+        pass
+
+    def clear_unfinished(self):
+        pass
 
 
 def _beside(weights):
