@@ -25,10 +25,11 @@ UNITS = (256, 512, 1024)
 BATCHES, SUMS, ROUNDS = 8, 20, 5
 SHORT, LONG = 1_000, 8_000_000  # numbers of the vectors from which a sum's cost is taken
 ONE, TOGETHER, APART = "one process", "two workers", "two workers without a sum"
+HOSTS = "8 hosts, 10 Gbit/s"
 LINKS = {  # assumptions of the model on paper: bytes a second each way, and seconds until the first byte is there
     "8 GPUs, NVLink": (300e9, 5e-6),
     "8 GPUs, PCIe 4.0": (25e9, 10e-6),
-    "8 hosts, 10 Gbit/s": (1.25e9, 50e-6),
+    HOSTS: (1.25e9, 50e-6),
 }
 PAPER_WORKERS = 8
 H100 = {256: 5.16e-3, 512: 6.49e-3, 1024: 7.72e-3}  # charlm's seconds a step, 64 rows of 100, TF32: "On a GPU" above
@@ -105,17 +106,15 @@ def break_even(size, workers, bandwidth, latency, seconds_per_row):
 
 
 def paper(found):
-    """Lay out the model on paper: eight workers, with links and steps as assumed."""
+    """Lay out the model on paper: eight workers with an H100 each, or hosts with the processors measured here."""
     head = ["network", "parameters", "bytes a step", *(f"{name}: sum, ms" for name in LINKS)]
-    head += [f"{name}: break-even, rows" for name in LINKS]
+    head += [f"{name}: break-even, rows" for name in LINKS] + ["the hosts without GPUs: break-even, rows"]
     rows = []
     for width, each in found.items():
-        size = 4 * each.parameters
-        sums = [ring_seconds(size, PAPER_WORKERS, *values) for values in LINKS.values()]
-        gpu_row, row = H100.get(width, math.nan) / 64, each.seconds[ONE] / BATCH
-        per_row = [gpu_row if "GPU" in name else row for name in LINKS]
-        links = zip(LINKS.values(), per_row, strict=True)
-        rows_needed = [break_even(size, PAPER_WORKERS, *link, seconds) for link, seconds in links]
+        size, gpu_row = 4 * each.parameters, H100.get(width, math.nan) / 64
+        sums = [ring_seconds(size, PAPER_WORKERS, *link) for link in LINKS.values()]
+        rows_needed = [break_even(size, PAPER_WORKERS, *link, gpu_row) for link in LINKS.values()]
+        rows_needed.append(break_even(size, PAPER_WORKERS, *LINKS[HOSTS], each.seconds[ONE] / BATCH))
         sent = 2 * (PAPER_WORKERS - 1) / PAPER_WORKERS * size
         rows.append([f"GRU-{width}", f"{each.parameters:,}", f"{sent:,.0f}", *(number(1e3 * s) for s in sums)])
         rows[-1] += map(number, rows_needed)

@@ -15,6 +15,7 @@ import pytest
 import charlm
 from charlm.devices.local import free_ports
 from charlm.runs import restore
+from tests.deep import deep
 from tests.devices import member
 
 ROOT = Path(__file__).parents[2]
@@ -51,11 +52,11 @@ def check_lost(codes, said):
         assert "lost touch with another worker" in line.splitlines()[-1] and "Traceback" not in line
 
 
-@pytest.fixture(scope="module")
-def three(tmp_path_factory):
-    """A folder with the run of three workers, of whom the last was killed; and how they ended."""
-    folder = tmp_path_factory.mktemp("three")
-    return folder, *end([*start(3, folder, "killed")])
+@pytest.fixture(scope="module", params=[2, deep(3)])
+def lost(request, tmp_path_factory):
+    """A folder with the run of two workers, or of three, of whom the last was killed; and how they ended."""
+    folder = tmp_path_factory.mktemp("lost")
+    return folder, *end([*start(request.param, folder, "killed")])
 
 
 @pytest.mark.deep
@@ -71,10 +72,10 @@ def test_two_workers_learn_what_one_device_does_with_the_whole_batch(tmp_path):
                 np.testing.assert_allclose(found[f"{n}"], weight, atol=1e-5)
 
 
-def test_workers_that_lose_one_say_so_in_a_line_and_end(three):
-    _, codes, said = three
-    assert codes[2] == -signal.SIGKILL
-    check_lost(codes[:2], said[:2])
+def test_workers_that_lose_one_say_so_in_a_line_and_end(lost):
+    _, codes, said = lost
+    assert codes[-1] == -signal.SIGKILL
+    check_lost(codes[:-1], said[:-1])
 
 
 @pytest.mark.deep
@@ -114,10 +115,10 @@ def test_keras_own_fit_on_two_logical_devices_learns_what_one_does_where_it_does
     assert done.returncode == 0, done.stderr
 
 
-def test_three_workers_learn_from_streams_what_one_device_does_which_goes_on_where_one_was_killed(three, tmp_path):
+def test_workers_learn_from_streams_what_one_device_does_which_goes_on_where_one_was_killed(lost, tmp_path):
     whole = charlm.Run.create(tmp_path / "whole", member.first_model("killed"), member.VOCABULARY)
     _, uninterrupted = member.train("killed", callbacks=whole.callbacks(verbose=False))
-    run = charlm.Run.load(shutil.copytree(three[0] / "run", tmp_path / "run"))
+    run = charlm.Run.load(shutil.copytree(lost[0] / "run", tmp_path / "run"))
     position = run.store.position()
     assert position.epoch == member.LOST_AT[0] and position.batch in (member.LOST_AT[1], member.LOST_AT[1] + 1)
     assert run.settings["model"]["batch_size"] == member.ROWS
@@ -139,5 +140,5 @@ def test_three_workers_learn_from_streams_what_one_device_does_which_goes_on_whe
     np.testing.assert_allclose(*losses, atol=1e-5)
 
 
-def test_only_the_chief_writes_samples(three):
-    assert (three[0] / "run" / "samples.txt").read_text(encoding="utf-8").count("--- after epoch") == 1
+def test_only_the_chief_writes_samples(lost):
+    assert (lost[0] / "run" / "samples.txt").read_text(encoding="utf-8").count("--- after epoch") == 1
