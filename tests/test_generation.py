@@ -26,9 +26,15 @@ from charlm.models import with_batch_size
 from tests.deep import deep
 
 
+@pytest.fixture(scope="module")
+def model(small_model):
+    """Make the network of `generator` once: no test changes it."""
+    return small_model()
+
+
 @pytest.fixture
-def generator(small_model, vocabulary):
-    return Generator(small_model(), vocabulary)
+def generator(model, vocabulary):
+    return Generator(model, vocabulary)
 
 
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("gru", 2), ("lstm", 3), deep("gru", 1), deep("lstm", 1)])

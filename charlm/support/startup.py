@@ -28,13 +28,16 @@ def prepare_tensorflow():
         return
     if not _is_verbose():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if os.environ.get("CHARLM_PROFILE") == "fast":  # the profile of tests, which start many processes
+        start_light()
     sys.meta_path.insert(0, _Start())
 
 
 def start_light():
     """Let TensorFlow start without what the `charlm` command does not use: a second less of the four that it takes.
 
-    It is for a process that nobody else's code runs in: Keras' wrappers for scikit-learn will not work there.
+    It is for a process that nobody else's code runs in, and for the profile "fast": Keras' wrappers for scikit-learn will
+    not work there.
     """
     _left_out.update(UNUSED)
 
