@@ -15,7 +15,6 @@ EXAMPLES = {
         "charlm train recipes.txt --minutes 20",
         "charlm train notes/ --pattern '*.md' --out runs/notes",
         "charlm train letters.txt --init-from shakespeare",
-        "charlm train wikipedia --devices 2",
     ),
     "sweep": (
         "charlm sweep recipes.txt --vary units=128,256 --vary dropout=0.2,0.4 --seeds 2 --minutes 60",
