@@ -58,21 +58,6 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def run(folder, monkeypatch, capsys):
-    """Run the command in this process, in the user's folder: returns exit code, output and errors."""
-    monkeypatch.chdir(folder)
-
-    def call(*arguments):
-        try:
-            code = cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        return (code, *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
 def unreported(monkeypatch):
     """Leave out the report, where a test is about something else."""
     monkeypatch.setattr(verbs, "_report", lambda *_: None)

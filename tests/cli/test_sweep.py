@@ -36,21 +36,6 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def run(folder, monkeypatch, capsys):
-    """Run the command in this process, in the user's folder: returns exit code, output and errors."""
-    monkeypatch.chdir(folder)
-
-    def call(*arguments):
-        try:
-            code = cli.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            code = stop.code
-        return (code, *capsys.readouterr())
-
-    return call
-
-
 def start(folder, *arguments):
     """Run the command in a process of its own, which can be killed."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
