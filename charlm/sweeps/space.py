@@ -11,11 +11,8 @@ from typing import NamedTuple
 MOST_TRIALS = 1000
 DRAWN = 10  # settings, where a range varies and no number is given
 LINEAR = ("dropout", "weight_dropout", "layers")  # drawn on a linear scale; others on a logarithmic one
-MEASURED = (
-    "feed",
-    "min_count",
-    "validation",
-)  # decide what is predicted: losses of different ones are of different texts
+# What decides what is predicted: losses of different ones are of different texts.
+MEASURED = ("feed", "min_count", "validation")
 LONGEST_NAME = 100  # characters of a folder's name
 
 
