@@ -17,12 +17,12 @@ from charlm.vocabulary import Vocabulary, count_characters
 MINUTES = 10.0
 SMALL, MIDDLE, LARGE = 200_000, 500_000, 2_500_000  # characters to train on, at which settings change
 FREE_PARAMETERS = 250_000  # of a network for even the smallest text
-READ_PER_PARAMETER = 6  # characters, all epochs together
+READ_PER_PARAMETER = {"gru": 6, "lstm": 30, "rnn": 6}  # characters, all epochs together, that are enough
 READ_IN_ALL = 3_000_000  # characters that a text is read for, in several epochs where it is shorter
 UNITS = range(1024, 64, -64)  # widths to choose from, the widest first
 MEASURED_WIDTH = 256  # whose products stand for every width until one is chosen
 FEWEST_BATCHES = 50  # of an epoch
-OFTEN = 9  # epochs, by the speed of products alone, from which on an LSTM is better than a GRU
+OFTEN = 9  # epochs that are enough for an LSTM, and from which on it is better than a GRU
 SHORT = 2.5  # epochs, up to which a list is hardly memorised
 LONG, VERY_LONG = 9, 16  # epochs, from which on a text has to be kept from being memorised, and more so
 RATE = {"lstm": 3.4, "gru": 2.5, "rnn": 1.0}  # learning rate times units: a wider network takes smaller steps
@@ -296,7 +296,7 @@ def _few(batches):
 def _cell(characters, distinct, chosen, speed):
     """Choose the cell: an LSTM where there is time to read a text often, else a GRU, which learns more in little time."""
     lstm = {**chosen, "cell": "lstm"}
-    units = chosen.get("units") or _widths(characters, distinct, lstm)[0]
+    units = chosen.get("units") or _width(characters, distinct, lstm, speed)
     often = _epochs_in_time(units, characters, distinct, lstm, speed) >= OFTEN
     return "lstm" if often and chosen["feed"] != "lines" else "gru"
 
@@ -315,19 +315,25 @@ def _weights(units, distinct, chosen):
 
 def _choose_width(characters, distinct, chosen, speed, reasons):
     """Choose the network's width: the widest that the text can teach and the time allows."""
-
-    def is_quick(units):  # enough for the text to be read as often as it should be
-        read = _epochs_in_time(units, characters, distinct, chosen, speed)
-        weights = _weights(units, distinct, chosen)
-        return read >= min(3, READ_IN_ALL / characters) and read * characters >= READ_PER_PARAMETER * weights
-
-    fits = _widths(characters, distinct, chosen)
-    units = chosen["units"] = next(filter(is_quick, fits), UNITS[-1])
-    limit = "the text" if units == fits[0] else "the time"
+    units = chosen["units"] = _width(characters, distinct, chosen, speed)
+    limit = "the text" if units == _widths(characters, distinct, chosen)[0] else "the time"
     reasons.append(
         f"{chosen['cell'].upper()}-{units}, {_weights(units, distinct, chosen):,} weights for {characters:,} characters to train on: "
         f"{limit} allows no more."
     )
+
+
+def _width(characters, distinct, chosen, speed):
+    """Find the widest network that the text can teach and that reads enough of it in the time."""
+
+    def reads_enough(units):
+        epochs = _epochs_in_time(units, characters, distinct, chosen, speed)
+        enough = READ_PER_PARAMETER[chosen["cell"]] * _weights(units, distinct, chosen)
+        if chosen["cell"] == "lstm":
+            enough = min(enough, OFTEN * characters)
+        return epochs >= min(3, READ_IN_ALL / characters) and epochs * characters >= enough
+
+    return next(filter(reads_enough, _widths(characters, distinct, chosen)), UNITS[-1])
 
 
 def _choose_epochs(characters, distinct, chosen, speed, reasons):

@@ -10,7 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charlm
-from charlm.anytext.settings import FEWEST_BATCHES, MOST_RATE, UNITS, Settings, parameters, rarest_kept, resize, suggest
+from charlm.anytext.settings import (
+    FEWEST_BATCHES,
+    MOST_RATE,
+    UNITS,
+    Settings,
+    parameters,
+    rarest_kept,
+    resize,
+    seconds_per_character,
+    suggest,
+)
 from charlm.anytext.split import looks_like_list
 from charlm.models import build_model
 
@@ -32,11 +42,11 @@ def test_settings_make_batches_and_are_within_limits(characters, minutes):
     assert settings.units in UNITS and settings.epochs >= 1 and 0 <= settings.dropout < 1
 
 
-def test_more_minutes_never_give_a_smaller_network_or_fewer_characters_read():
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_more_minutes_never_give_a_narrower_network(cell):
     text = text_of(1_000_000)
-    chosen = [suggest(text, minutes, SPEED) for minutes in (0.5, 1, 3, 10, 20, 45, 200)]
-    sizes = [parameters(s.units, s.layers, s.embedding_dim, 40, s.cell) for s in chosen]
-    assert sizes == sorted(sizes) and sizes[0] < sizes[-1]
+    widths = [suggest(text, minutes, SPEED, cell=cell).units for minutes in (0.5, 1, 3, 10, 20, 45, 200)]
+    assert widths == sorted(widths) and widths[0] < widths[-1]
 
 
 def test_more_text_takes_less_dropout_and_wider_batches():
@@ -62,8 +72,18 @@ def test_a_text_read_often_is_kept_from_being_memorised_and_one_read_hardly_twic
 
 
 def test_a_text_that_is_read_often_has_an_lstm_and_a_list_or_a_text_of_little_time_a_gru():
-    asked = [("\n".join(NAMES * 3), 5), (text_of(1_000_000), 2), (text_of(1_000_000), 60), (text_of(9000), 5)]
+    asked = [("\n".join(NAMES * 3), 5), (text_of(1_000_000), 1), (text_of(1_000_000), 60), (text_of(9000), 5)]
     assert [suggest(text, minutes, SPEED).cell for text, minutes in asked] == ["gru", "gru", "lstm", "lstm"]
+
+
+@pytest.mark.parametrize("minutes", [5, 20, 45, 200])
+def test_an_lstm_that_was_chosen_reads_a_text_nine_times_and_a_gru_is_wider(minutes):
+    text = text_of(3_000_000)
+    chosen, gru = suggest(text, minutes, SPEED), suggest(text, minutes, SPEED, cell="gru")
+    if chosen.cell == "lstm":
+        seconds = seconds_per_character(chosen.units, 1, 40, SPEED, "lstm") * 2_700_000
+        assert 60 * minutes / seconds > 9 and chosen.units < gru.units
+    assert chosen.cell == ("gru" if minutes == 5 else "lstm")
 
 
 def test_a_wider_network_takes_smaller_steps():
