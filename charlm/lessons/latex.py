@@ -35,6 +35,7 @@ _PIECE = re.compile(r"(?<!\\)\\(begin|end)\{([A-Za-z]+\*?)\}")
 # Where a formula cannot go on: an environment that stands in a formula itself, such as a matrix, is no border.
 _BORDER = re.compile(r"((?<!\\)\\(?:begin|end)\{(?!array|cases|[a-zA-Z]?matrix|split|aligned)[A-Za-z]+\*?\})")
 _BLANK_LINE = re.compile(r"\n[ \t]*\n")
+_BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _DOCUMENT = re.compile(
     r"\\(?:begin|end)\{document\}|\\(?:documentclass|usepackage|input|include|tableofcontents|maketitle)\b"
 )
@@ -85,7 +86,8 @@ def _mend_paragraph(paragraph, repairs):
     for piece in _BORDER.split(paragraph):
         if not _BORDER.fullmatch(piece):
             piece = _mend_environments(piece, repairs)  # of those that stand in formulas
-            piece = _mend_formulas(_mend_braces(piece, repairs), repairs)
+            piece = _BLANK_LINES.sub("\n", _mend_braces(piece, repairs))  # what was dropped may have left one
+            piece = _mend_formulas(piece, repairs)
         ended.append(piece)
     return "".join(ended)
 
@@ -129,6 +131,8 @@ def _mend_environments(text, repairs):
             still_open.append(name)
         elif name not in still_open:
             repairs["ends of environments dropped"] += 1
+            if pieces[place].endswith(("$", "\\")):
+                mended.append(" ")  # or the marks on both sides would be read as one
             continue
         else:
             while (last := still_open.pop()) != name:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from charlm.evaluation.structure import closed_environments, closed_formulas
@@ -29,6 +29,9 @@ def test_what_is_sound_stays_as_it_is():
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
+@example(r"$$$\end{lemma}$")
+@example("a $$\n}\nb")
+@example("$\\begin{matrix}\n\\end{lemma}")
 def test_whatever_is_mended_closes_its_environments_formulas_and_braces(text):
     mended = latex.mend(text).text
     assert closed_environments(mended) == 1 or closed_environments(mended).n == 0
