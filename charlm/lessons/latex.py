@@ -34,7 +34,6 @@ _END = "\n\\end{document}\n"
 _PIECE = re.compile(r"(?<!\\)\\(begin|end)\{([A-Za-z]+\*?)\}")
 # Where a formula cannot go on: an environment that stands in a formula itself, such as a matrix, is no border.
 _BORDER = re.compile(r"((?<!\\)\\(?:begin|end)\{(?!array|cases|[a-zA-Z]?matrix|split|aligned)[A-Za-z]+\*?\})")
-_BLANK_LINE = re.compile(r"\n[ \t]*\n")
 _BLANK_LINES = re.compile(r"\n(?:[ \t]*\n)+")
 _DOCUMENT = re.compile(
     r"\\(?:begin|end)\{document\}|\\(?:documentclass|usepackage|input|include|tableofcontents|maketitle)\b"
@@ -71,7 +70,7 @@ def mend(text):
         A `Mended`.
     """
     repairs = Counter()
-    paragraphs = [paragraph.strip("\n") for paragraph in _BLANK_LINE.split(text)]
+    paragraphs = [paragraph.strip("\n") for paragraph in _BLANK_LINES.split(text)]
     if len(paragraphs) > 2:  # the first one and the last one are mostly cut off
         paragraphs = paragraphs[1:-1]
     whole = "\n\n".join(_mend_paragraph(paragraph, repairs) for paragraph in paragraphs if paragraph)
