@@ -23,7 +23,7 @@ _HOMES = {
     "evaluation.mixture": ["Mixture"],
     "generation": ["Generator", "generate_text"],
     "metrics": ["evaluate", "evaluate_lines"],
-    "models": ["build_model", "compile_model", "with_batch_size"],
+    "models": ["build_model", "compile_model", "remember", "with_batch_size"],
     "pipelines": ["lines", "split", "split_input_target", "streams", "windows"],
     "player.page": ["play"],
     "runs": ["Run", "checkpoints", "resume"],

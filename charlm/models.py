@@ -3,6 +3,7 @@
 import contextlib
 
 import keras
+import numpy as np
 
 from charlm.engine import rnn
 from charlm.engine.rnn import cell_name, recurrent_layers
@@ -96,6 +97,39 @@ def compile_model(model, learning_rate=2e-3, clip_norm=1.0, weight_decay=0.0, de
     model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     if model.built:  # TensorFlow traces a step twice in which variables are made
         model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def remember(model, characters, seed=0):
+    """Let a network begin with a memory: some units that keep their state for a character, some for up to `characters`.
+
+    With Keras' first weights a GRU keeps about half of its state at each step, and an LSTM three quarters: of what stood
+    ten characters ago little is left to learn from. Here the bias of each unit's forget gate (in a GRU the update
+    gate) is ln t, and that of an LSTM's input gate -ln t, for a t drawn evenly from 1 to `characters` (Tallec and
+    Ollivier 2018, "Can recurrent neural networks warp time?").
+
+    Args:
+        model: from `build_model`, or another with GRU or LSTM layers, before it is trained; it is changed in place.
+        characters: the longest memory, at least 2.
+        seed: integer at least 0 that decides which unit remembers for how long.
+
+    Returns:
+        The same model.
+
+    Raises:
+        ValueError: a cell without gates, or fewer than 2 characters.
+    """
+    if characters < 2:
+        raise ValueError(f"characters is {characters}; a memory reaches back at least 2.")
+    for number, layer in enumerate(recurrent_layers(model)):
+        cell, units = cell_name(layer), layer.units
+        if cell == "rnn":
+            raise ValueError(f"{layer.name} has no gate that could let it remember: use a GRU or an LSTM.")
+        spans = np.log(np.random.default_rng([seed, number]).uniform(1, characters, units))
+        biases = layer.cell.bias.numpy()
+        of_inputs = biases[0] if biases.ndim == 2 else biases  # a GRU that resets afterwards has biases of states, too
+        of_inputs[: 2 * units if cell == "lstm" else units] = [*-spans, *spans] if cell == "lstm" else spans
+        layer.cell.bias.assign(biases)
     return model
 
 

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 import charlm
-from charlm.models import build_arguments, build_model, compile_arguments, compile_model, reset_states, with_batch_size
+from charlm.models import (
+    build_arguments,
+    build_model,
+    compile_arguments,
+    compile_model,
+    remember,
+    reset_states,
+    with_batch_size,
+)
 from charlm.support import machine as this_machine
 from tests.deep import deep
 
@@ -246,3 +254,53 @@ def test_an_epoch_in_bfloat16_ends_where_float32_does(ids, vocabulary):
         losses.append(model.evaluate(batches, verbose=0))
     assert losses[1] == pytest.approx(losses[0], abs=0.01)
     assert losses[0] < math.log(len(vocabulary))
+
+
+def spans(model, number, steps=1):
+    """How long each unit of a layer remembers, by what is left of a state of ones after some steps without any input."""
+    layer = [layer for layer in model.layers if hasattr(layer, "cell")][number]
+    biases = layer.get_weights()[-1]
+    layer.set_weights([*(np.zeros_like(kernel) for kernel in layer.get_weights()[:-1]), biases])
+    ones, zeros = np.ones((1, layer.units), "float32"), np.zeros((1, layer.units), "float32")
+    states = [zeros, ones] if layer.name.startswith("lstm") else [ones]
+    for _ in range(steps):
+        _, states = layer.cell(np.zeros((1, layer.cell.kernel.shape[0]), "float32"), states)
+    kept = np.asarray(states[-1])[0] ** (1 / steps)  # z, or the forget gate
+    return kept / (1 - kept)
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_units_that_remember_keep_their_state_for_one_to_so_many_characters(cell):
+    model = remember(build_model(5, cell, units=2000, layers=2, embedding_dim=3), characters=300)
+    for number in (0, 1):
+        found = np.sort(spans(model, number))
+        assert found[0] > 0.99 and found[-1] < 301
+        assert abs(found - np.linspace(1, 300, 2000)).max() < 15  # evenly
+
+
+def test_without_it_nothing_of_a_state_is_left_after_some_characters():
+    assert spans(build_model(5, "gru", units=8), 0) == pytest.approx(1, abs=1e-5)  # half of it at each step
+    assert spans(build_model(5, "lstm", units=8), 0) == pytest.approx(math.e, abs=1e-4)
+
+
+def test_to_remember_changes_biases_of_gates_alone_and_a_seed_repeats_it():
+    one, other, untouched = (build_model(5, "lstm", units=6, layers=2, embedding_dim=3) for _ in range(3))
+    for model in (one, other):
+        model.set_weights(untouched.get_weights())
+        assert remember(model, 50, seed=3) is model
+    changed = [np.any(a != b) for a, b in zip(one.get_weights(), untouched.get_weights())]
+    assert [weight.path for weight, is_new in zip(one.weights, changed) if is_new] == [
+        weight.path for weight in one.weights if weight.path.endswith("lstm_cell/bias")
+    ]
+    assert all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights()))
+    first, second = (layer.cell.bias.numpy() for layer in one.layers if hasattr(layer, "cell"))
+    assert not np.array_equal(first, second)
+    of_input, of_forget, of_candidate, of_output = np.split(first, 4)
+    assert np.array_equal(of_input, -of_forget) and not of_candidate.any() and not of_output.any()
+
+
+def test_a_cell_without_gates_and_a_memory_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="rnn has no gate"):
+        remember(build_model(5, "rnn", units=4), 10)
+    with pytest.raises(ValueError, match="characters is 1"):
+        remember(build_model(5, units=4), 1)

@@ -16,7 +16,7 @@ from charlm.anytext.settings import NAMES, Settings, longest_training, measured_
 from charlm.anytext.split import Parts, batches, cut, encode, read_text
 from charlm.anytext.transfer import extend
 from charlm.corpora import resolve_source
-from charlm.models import build_model, compile_model
+from charlm.models import build_model, compile_model, remember
 from charlm.runs import Follower, Run, restore
 from charlm.support.store import Position, Told
 from charlm.training import ALONE, Progress, all_finite
@@ -49,6 +49,7 @@ class Notes(NamedTuple):
     patience_from: int = 0  # the epoch after which patience counts
     training_seconds: float | None = None  # for all of training, in all processes; None for no limit
     split_seed: int | None = None  # decides which lines are held out; None for `seed`
+    memory: int | None = None  # characters that its units could remember at first; None for Keras' first weights
 
     @classmethod
     def of(cls, run):
@@ -157,7 +158,9 @@ class Job:
         return Progress(self.settings.epochs, len(self.parts.train), seconds, begun, out, moving)
 
 
-def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, seconds=None, split_seed=None):
+def begin(
+    path, corpus, settings, parts, seed=0, init_from=None, source=None, seconds=None, split_seed=None, memory=None
+):
     """Make the folder of a run, with its network's first weights.
 
     Args:
@@ -169,9 +172,13 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, se
         source: from `resolve_source`: where the text is, so that `go_on` finds it.
         seconds: that training may take; None for no limit.
         split_seed: that `cut` was given, where it is not `seed`.
+        memory: characters that units of the first weights may remember, as in `remember`; None for Keras' own.
 
     Returns:
         A `Job`.
+
+    Raises:
+        ValueError: both `init_from` and `memory`, or a memory that `remember` refuses.
     """
     data = {name: getattr(settings, name) for name in FED}
     data |= {
@@ -179,9 +186,10 @@ def begin(path, corpus, settings, parts, seed=0, init_from=None, source=None, se
         "init_from": init_from and str(init_from),
         "ended": False,
         "split_seed": split_seed,
+        "memory": memory,
         **(source.notes() if source else {}),
     }
-    model = _first_model(settings, parts, seed, init_from)
+    model = _first_model(settings, parts, seed, init_from, memory)
     return Job(Run.create(path, model, parts.vocabulary, corpus, data), model, parts, settings, seed, seconds=seconds)
 
 
@@ -216,7 +224,7 @@ def go_on(run, corpus=None):
     split_seed = notes.seed if notes.split_seed is None else notes.split_seed
     parts = encode(cut(corpus.text, settings.feed, settings.validation, split_seed), vocabulary=run.vocabulary)
     if position.weights is None:
-        model = _first_model(settings, parts, notes.seed, notes.init_from)
+        model = _first_model(settings, parts, notes.seed, notes.init_from, notes.memory)
     else:
         model = restore(run, position)
     job = Job(run, model, parts, settings, notes.seed, position)
@@ -282,8 +290,12 @@ def fit_width(settings, parts, seconds, speed=None):
     return dataclasses.replace(settings, reasons=kept.reasons[:1])
 
 
-def _first_model(settings, parts, seed, init_from):
+def _first_model(settings, parts, seed, init_from, memory):
     """Build and compile a network with its first weights: random ones, or those of another run."""
+    if init_from and memory:
+        raise ValueError(
+            f"{init_from} brings weights that are trained, and memory {memory} makes first ones: leave one out."
+        )
     keras.utils.set_random_seed(seed)
     carried = parts.end is None
     rows = {"batch_size": settings.batch_size if carried else None, "stateful": carried}
@@ -292,6 +304,8 @@ def _first_model(settings, parts, seed, init_from):
         model = extend(init_from, parts.vocabulary, **dropped, precision=settings.precision, **rows)
     else:
         model = build_model(len(parts.vocabulary), **settings.network(), **rows)
+    if memory:
+        remember(model, memory, seed)
     return compile_model(model, settings.learning_rate, weight_decay=settings.weight_decay)  # `Clock` lets it fall
 
 

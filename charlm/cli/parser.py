@@ -134,6 +134,12 @@ def _add_train(add):
     train.add_argument("--minutes", type=_above_zero, help="that all of it may take (10, where --epochs is not given)")
     train.add_argument("--seed", type=_whole, help="of all that is random (0)")
     train.add_argument(
+        "--memory",
+        type=_natural,
+        metavar="CHARACTERS",
+        help="let units begin with memories of up to so many characters, where a text has long brackets (Keras' first weights)",
+    )
+    train.add_argument(
         "--devices",
         type=_natural,
         metavar="N",

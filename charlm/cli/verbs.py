@@ -132,7 +132,7 @@ def _begun(options, stack, corpus=None):
     if minutes:
         settings = fit_width(settings, parts, _seconds_left(options, parts, minutes))
         print("By the speed of this network, measured:", *(f"- {reason}" for reason in settings.reasons), sep="\n")
-    job = begin(path, corpus, settings, parts, seed, known and lasting_name(known), source)
+    job = begin(path, corpus, settings, parts, seed, known and lasting_name(known), source, memory=options.memory)
     stack.enter_context(locked(job.run.path))
     print(f"Run folder: {job.run.path.as_posix()}", flush=True)
     job.seconds = _seconds_left(options, parts, minutes) if minutes else None
@@ -183,7 +183,7 @@ def _resumed(options, stack, corpus=None):
     from charlm.anytext.job import Notes, go_on
     from charlm.anytext.settings import NAMES
 
-    fixed = (*NAMES, *SOURCE, "init_from", "out", "seed")
+    fixed = (*NAMES, *SOURCE, "init_from", "memory", "out", "seed")
     named = [name for name in fixed if name not in ("epochs", "minutes") and getattr(options, name) is not None]
     if named:
         shown = ", ".join(f"--{name.replace('_', '-')}" for name in named)

@@ -23,6 +23,7 @@ from tests.deep import deep
 SPEED = 60e9
 TINY = {"units": 8, "embedding_dim": 4, "batch_size": 4, "sequence_length": 16}
 TEXT = "the cat sat on the mat, and the dog sat by the door. " * 60
+SMALL_CORPUS = charlm.Corpus("cats", TEXT, "0" * 64, "here", "mine")
 NAMES = "".join(
     f"{a}{b}\n" for a in ("ann", "ber", "car", "dor", "eve") for b in ("a", "ta", "la", "is", "on", "ine", "o")
 )
@@ -101,17 +102,28 @@ def test_the_measured_speed_says_how_many_epochs_fit():
                               "rate falls with the time.",)  # fmt: skip
 
 
-def test_a_run_that_was_killed_before_its_first_epoch_begins_anew_with_the_same_weights(tmp_path):
+@pytest.mark.parametrize("memory", [None, 40])
+def test_a_run_that_was_killed_before_its_first_epoch_begins_anew_with_the_same_weights(tmp_path, memory):
     file = tmp_path / "text.txt"
     file.write_text(TEXT)
     corpus, parts = charlm.load_corpus(file), encode(cut(TEXT))
     settings = suggest(TEXT, None, SPEED, **TINY, epochs=2)
-    job = begin(tmp_path / "run", corpus, settings, parts, seed=7, source=resolve_source(str(file)))
+    source = resolve_source(str(file))
+    job = begin(tmp_path / "run", corpus, settings, parts, seed=7, source=source, memory=memory)
     again = go_on(charlm.Run.load(job.run.path))
     assert again.position[:2] == (0, 0) and len(again.parts.train) == len(parts.train)
     assert dataclasses.replace(again.settings, reasons=()) == dataclasses.replace(settings, given=(), reasons=())
     for there, here in zip(job.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(there, here)
+
+
+def test_a_run_begins_with_the_memory_that_it_notes(tmp_path):
+    parts = encode(cut(TEXT))
+    settings = suggest(TEXT, None, SPEED, **TINY, cell="gru", epochs=2)
+    job = begin(tmp_path / "run", SMALL_CORPUS, settings, parts, memory=40)
+    assert job.run.data["memory"] == 40
+    kept = job.model.get_layer("gru").cell.bias.numpy()[0, :8]
+    assert 0 <= kept.min() < kept.max() <= np.log(40)
 
 
 def test_every_held_out_line_decides_when_training_ends(tmp_path):
