@@ -64,7 +64,11 @@ RECIPES = {
     "linux": Recipe(TEN_EPOCHS, prompt="/*\n", machine=GPU),
     "baby_names": Recipe("--minutes 10", lines=True),
     "war_and_peace": Recipe("--cell lstm --units 512 --epochs 13", machine=GPU),
-    "algebraic_geometry": Recipe("--cell lstm --units 512 --minutes 20", prompt="\\begin{lemma}\n"),
+    "algebraic_geometry": Recipe(
+        "--cell lstm --units 512 --memory 1000 --epochs 24",
+        prompt="\\begin{lemma}\n",
+        machine="one H200, which trained nine others at the same time",
+    ),
 }
 
 
