@@ -256,16 +256,15 @@ def test_an_epoch_in_bfloat16_ends_where_float32_does(ids, vocabulary):
     assert losses[0] < math.log(len(vocabulary))
 
 
-def spans(model, number, steps=1):
-    """How long each unit of a layer remembers, by what is left of a state of ones after some steps without any input."""
+def spans(model, number):
+    """How long each unit of a layer remembers, by what is left of a state of ones after a step without any input."""
     layer = [layer for layer in model.layers if hasattr(layer, "cell")][number]
     biases = layer.get_weights()[-1]
     layer.set_weights([*(np.zeros_like(kernel) for kernel in layer.get_weights()[:-1]), biases])
     ones, zeros = np.ones((1, layer.units), "float32"), np.zeros((1, layer.units), "float32")
     states = [zeros, ones] if layer.name.startswith("lstm") else [ones]
-    for _ in range(steps):
-        _, states = layer.cell(np.zeros((1, layer.cell.kernel.shape[0]), "float32"), states)
-    kept = np.asarray(states[-1])[0] ** (1 / steps)  # z, or the forget gate
+    _, states = layer.cell(np.zeros((1, layer.cell.kernel.shape[0]), "float32"), states)
+    kept = np.asarray(states[-1])[0]  # z, or the forget gate
     return kept / (1 - kept)
 
 

@@ -135,7 +135,7 @@ def _add_train(add):
     train.add_argument("--seed", type=_whole, help="of all that is random (0)")
     train.add_argument(
         "--memory",
-        type=_natural,
+        type=_span,
         metavar="CHARACTERS",
         help="let units begin with memories of up to so many characters, where a text has long brackets (Keras' first weights)",
     )
@@ -266,6 +266,7 @@ def _value(name, text):
 
 _above_zero = _number(float, lambda value: 0 < value < float("inf"), "a number above 0")
 _natural = _number(int, lambda value: 1 <= value < MOST, "a whole number, at least 1 and below 2**53")
+_span = _number(int, lambda value: 2 <= value < MOST, "a whole number, at least 2 and below 2**53")
 _whole = _number(int, lambda value: 0 <= value < MOST, "a whole number, at least 0 and below 2**53")
 _part = _number(float, lambda value: 0 < value < 1, "a share, above 0 and below 1")
 _share = _number(float, lambda value: 0 <= value < 1, "a share, at least 0 and below 1")
