@@ -41,7 +41,7 @@ def drawing(name):
 
 
 def draw_scores(scores_before, scores_after, inputs, targets, alphabet):
-    """Draw what training did to the score of each character: wanted ones green, all others red.
+    """Draw what training did to the score of each character: wanted ones green and bold, all others red.
 
     Args:
         scores_before: (T, V) logits before training.
@@ -63,7 +63,8 @@ def draw_scores(scores_before, scores_after, inputs, targets, alphabet):
             axes.add_patch(plt.Rectangle((step + 0.62, y - 0.45), 0.96, 0.9, color=colour))
             before, after = (round(scores[step, row], 1) + 0.0 for scores in (scores_before, scores_after))  # no -0.0
             arrow = "↑" if after > before else "↓"
-            axes.text(step + 1.1, y, f"{before:+.1f} {arrow} {after:+.1f}", ha="center", va="center")
+            weight = "bold" if letter == target else "normal"  # in grey, the two colours look alike
+            axes.text(step + 1.1, y, f"{before:+.1f} {arrow} {after:+.1f}", ha="center", va="center", weight=weight)
     for row, letter in enumerate(alphabet):
         axes.text(0.5, -row - 0.5, repr(letter), ha="right", va="center", family="monospace")
     return axes

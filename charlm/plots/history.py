@@ -29,7 +29,7 @@ def plot_history(history, lines=None):
     axes.plot(epochs, [row["loss"] for row in history], "o--", label="training (mean over the epoch)")
     axes.plot(epochs, [row["val_loss"] for row in history], "s-", label="validation (after the epoch)")
     for number, (name, nats) in enumerate((lines or {}).items()):
-        axes.axhline(nats, color=f"C{number + 2}", linestyle=":", label=f"{name}: {nats:.3f}")
+        axes.axhline(nats, color=f"C{number + 2}", linestyle=(":", "-.")[number % 2], label=f"{name}: {nats:.3f}")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="epoch", ylabel="loss, nats per character")
     axes.legend(fontsize="small")
