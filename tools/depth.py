@@ -1,6 +1,6 @@
 """Train the networks that notebook 04 compares, and write their record, charlm/lessons/depth.json.
 
-    taskset -c 0 python -m tools.depth                          4 minutes each on one core, in runs/depth-4-min
+    taskset -c 0 python -m tools.depth                          8 minutes each on one core, in runs/depth-8-min
     python -m tools.depth --minutes 0.25 --record trial.json    seconds, to see that all of it works
     python -m tools.depth --seeds 3                             three trainings of each network
 
@@ -49,7 +49,7 @@ FUNCTIONS, LONGEST = 40, 1_500  # begun at the lower temperature, and characters
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=4, help="of each training")
+    parser.add_argument("--minutes", type=float, default=8, help="of each training")
     parser.add_argument("--seeds", type=int, default=1, help="trainings of each network")
     parser.add_argument("--record", type=Path, default=RECORD, help="file to write")
     options = parser.parse_args()
